@@ -263,7 +263,8 @@ func (c *Client) failure(err error) error {
 		return err
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		code = NameNotResolved
-	case errors.As(err, &unknownAuth), errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert):
+	case errors.As(err, &unknownAuth), errors.As(err, &certificate), errors.As(err, &record), errors.As(err, &alert),
+		errors.Is(err, http.ErrSchemeMismatch):
 		code = TLSFailed
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		code = Timeout
