@@ -1,0 +1,284 @@
+package activations
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/openesu/openesu/activation"
+	"github.com/openesu/openesu/internal/access"
+	"github.com/openesu/openesu/internal/audit"
+	"github.com/openesu/openesu/internal/authority/keyring"
+	"github.com/openesu/openesu/internal/db"
+	"github.com/openesu/openesu/internal/frontdoor"
+	"github.com/openesu/openesu/license"
+	"github.com/openesu/openesu/problem"
+	"github.com/openesu/openesu/productkey"
+	"github.com/openesu/openesu/program"
+)
+
+// ledger is what one transaction comes to.
+type ledger struct {
+	answers []frontdoor.Answer
+	granted []grant
+	unknown int64 // requests with keys that nobody was sold
+	facts   map[[32]byte][]byte
+	refused []refusal
+
+	programs  map[program.ID]*program.Program // looked up once in a batch
+	customers map[access.Tenant]string
+}
+
+// refusal is one request that its key's rules refused.
+type refusal struct {
+	key  *keyring.Key
+	code problem.Code
+}
+
+// grant is one new installation under a key.
+type grant struct {
+	key    *keyring.Key
+	claims license.Claims
+	token  license.Token
+	facts  [32]byte
+}
+
+// decide takes a batch through its transaction, up to the commit.
+func (r *Room) decide(tx *db.Tx, batch []*job) (*ledger, error) {
+	keys, err := r.lock(tx, batch)
+	if err != nil {
+		return nil, err
+	}
+	known, err := knownLicenses(tx, wanted(batch, keys))
+	if err != nil {
+		return nil, err
+	}
+	b := &ledger{
+		answers: make([]frontdoor.Answer, len(batch)), facts: map[[32]byte][]byte{},
+		programs: map[program.ID]*program.Program{}, customers: map[access.Tenant]string{},
+	}
+	for i, j := range batch {
+		key := keys[j.request.Ref]
+		if b.answers[i], err = r.answer(tx, b, j, key, known); err != nil {
+			return nil, err
+		}
+	}
+	return b, r.write(tx, b)
+}
+
+// lock finds the keys of a batch and locks them in the order of their ids.
+func (r *Room) lock(tx *db.Tx, batch []*job) (map[productkey.Ref]*keyring.Key, error) {
+	ids := map[productkey.Ref]keyring.KeyID{}
+	var order []keyring.KeyID
+	for _, j := range batch {
+		if _, asked := ids[j.request.Ref]; asked {
+			continue
+		}
+		k, found, err := keyring.FindRef(tx, access.All, j.request.Ref)
+		if err != nil {
+			return nil, fmt.Errorf("find key: %w", err)
+		}
+		ids[j.request.Ref] = k.ID
+		if found {
+			order = append(order, k.ID)
+		}
+	}
+	slices.Sort(order)
+	keys := make(map[productkey.Ref]*keyring.Key, len(order))
+	for _, id := range order {
+		k, err := keyring.Lock(tx, id)
+		if err != nil {
+			return nil, fmt.Errorf("lock key %s: %w", id, err)
+		}
+		keys[k.Ref] = &k
+	}
+	return keys, nil
+}
+
+// seat is an installation under a key: what is counted, once.
+type seat struct {
+	key         keyring.KeyID
+	fingerprint license.Fingerprint
+}
+
+func wanted(batch []*job, keys map[productkey.Ref]*keyring.Key) []seat {
+	var seats []seat
+	for _, j := range batch {
+		if k := keys[j.request.Ref]; k != nil {
+			seats = append(seats, seat{k.ID, j.request.Fingerprint()})
+		}
+	}
+	return seats
+}
+
+// answer decides one request. What it grants, the next in the batch sees: the
+// key's count goes up, and the installation is known.
+func (r *Room) answer(tx *db.Tx, b *ledger, j *job, key *keyring.Key, known map[seat]license.Token) (frontdoor.Answer, error) {
+	p, err := look(b.programs, j.request.Program, func() (*program.Program, error) { return r.Program(tx, j.request.Program) })
+	if err != nil {
+		return frontdoor.Answer{}, err
+	}
+	var state *activation.KeyState
+	var at seat
+	var have license.Token
+	if key != nil {
+		at = seat{key.ID, j.request.Fingerprint()}
+		have = known[at]
+		mac, err := r.Keys.MAC(*key)
+		if err != nil {
+			return frontdoor.Answer{}, err
+		}
+		state = &activation.KeyState{
+			Program: key.Program, Track: key.Track, Year: key.Year, MAC: mac,
+			Limit: key.Limit(), Used: key.Used, Blocked: key.Blocked,
+		}
+	}
+	d, err := activation.Decide(p, state, j.request, have != "")
+	if err != nil {
+		b.refuse(key, err)
+		return frontdoor.Answer{Err: err}, nil
+	}
+	if d.Outcome == activation.Repeat {
+		return frontdoor.Answer{License: have}, nil
+	}
+	g, err := r.grant(tx, b, j, key, d)
+	if err != nil {
+		return frontdoor.Answer{}, err
+	}
+	if g.facts, err = j.request.Facts.Digest(); err != nil {
+		return frontdoor.Answer{}, err
+	}
+	if b.facts[g.facts], err = j.request.Facts.Canonical(); err != nil {
+		return frontdoor.Answer{}, err
+	}
+	key.Used++
+	known[at] = g.token
+	b.granted = append(b.granted, g)
+	return frontdoor.Answer{License: g.token}, nil
+}
+
+func (b *ledger) refuse(key *keyring.Key, err error) {
+	code := problem.CodeOf(err)
+	if key == nil || code == activation.KeyUnknown {
+		b.unknown++
+		return
+	}
+	b.refused = append(b.refused, refusal{key, code})
+}
+
+// grant signs the license of a new installation.
+func (r *Room) grant(tx *db.Tx, b *ledger, j *job, key *keyring.Key, d activation.Decision) (grant, error) {
+	id, err := newID(r.Random)
+	if err != nil {
+		return grant{}, err
+	}
+	customer, err := look(b.customers, key.Customer, func() (string, error) { return r.Customer(tx, key.Customer) })
+	if err != nil {
+		return grant{}, err
+	}
+	kid, signer, ok := r.Issuer(key.Program)
+	if !ok {
+		return grant{}, fmt.Errorf("no license key for program %s", key.Program)
+	}
+	c := license.Claims{
+		ID: id, Authority: r.Authority, Program: key.Program, Track: d.Track.ID, Year: d.Year.Year, ActivationID: d.Year.ActivationID,
+		Fingerprint: j.request.Fingerprint(), PublicKey: j.request.PublicKey, Customer: customer,
+		LastFive: key.LastFive, Seat: d.Seat, Kind: j.kind, IssuedAt: license.At(tx.Now),
+	}
+	token, err := license.Sign(c, kid, signer)
+	if err != nil {
+		return grant{}, err
+	}
+	return grant{key: key, claims: c, token: token}, nil
+}
+
+// look looks something up once.
+func look[K comparable, V any](have map[K]V, k K, find func() (V, error)) (V, error) {
+	if v, ok := have[k]; ok {
+		return v, nil
+	}
+	v, err := find()
+	if err == nil {
+		have[k] = v
+	}
+	return v, err
+}
+
+func newID(random io.Reader) (license.ID, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("license id: %w", err)
+	}
+	return license.ID("lic-" + hex.EncodeToString(b[:])), nil
+}
+
+// write stores what was decided: licenses, counts, facts, and one audit row for
+// each key.
+func (r *Room) write(tx *db.Tx, b *ledger) error {
+	if b.unknown > 0 {
+		if err := countUnknown(tx, b.unknown); err != nil {
+			return err
+		}
+	}
+	if err := insertFacts(tx, b.facts); err != nil {
+		return err
+	}
+	if err := insertActivations(tx, b.granted); err != nil {
+		return err
+	}
+	var entries []audit.Entry
+	for _, t := range b.tallies() {
+		if len(t.Granted) > 0 {
+			if _, err := keyring.Count(tx, t.key.ID, len(t.Granted)); err != nil {
+				return fmt.Errorf("count %s: %w", t.key.ID, err)
+			}
+		}
+		entries = append(entries, audit.Entry{
+			Actor: access.Itself("activations"), Act: "activation.count", Object: "key/" + string(t.key.ID), Tenant: t.key.Customer, Detail: t,
+		})
+	}
+	return audit.Append(tx, r.Writer, entries...)
+}
+
+// tally is what a batch comes to under one key, as the audit keeps it.
+type tally struct {
+	key     *keyring.Key
+	Used    int                  `json:"used"` // after it
+	Limit   int                  `json:"limit"`
+	Granted []tallied            `json:"granted,omitempty"`
+	Refused map[problem.Code]int `json:"refused,omitempty"`
+}
+
+type tallied struct {
+	License     license.ID          `json:"license"`
+	Seat        int                 `json:"seat"`
+	Fingerprint license.Fingerprint `json:"fingerprint"`
+	Kind        license.Kind        `json:"kind"`
+	Year        program.Year        `json:"year"`
+}
+
+// tallies sums a batch up by key, in the order in which the keys came.
+func (b *ledger) tallies() []*tally {
+	var all []*tally
+	of := map[keyring.KeyID]*tally{}
+	at := func(k *keyring.Key) *tally {
+		if of[k.ID] == nil {
+			of[k.ID] = &tally{key: k, Used: k.Used, Limit: k.Limit()}
+			all = append(all, of[k.ID])
+		}
+		return of[k.ID]
+	}
+	for _, g := range b.granted {
+		t := at(g.key)
+		t.Granted = append(t.Granted, tallied{g.claims.ID, g.claims.Seat, g.claims.Fingerprint, g.claims.Kind, g.claims.Year})
+	}
+	for _, r := range b.refused {
+		t := at(r.key)
+		if t.Refused == nil {
+			t.Refused = map[problem.Code]int{}
+		}
+		t.Refused[r.code]++
+	}
+	return all
+}

@@ -1,0 +1,112 @@
+package activations
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/openesu/openesu/internal/authority/keyring"
+	"github.com/openesu/openesu/internal/db"
+	"github.com/openesu/openesu/license"
+)
+
+// askedAtOnce is how many seats one statement asks about. The list has one
+// length, padded, so that there is one statement to prepare.
+const askedAtOnce = 64
+
+var manyKnown = `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint IN (` + placeholders(2, askedAtOnce) + `)`
+
+func placeholders(from, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(from+i))
+	}
+	return b.String()
+}
+
+// knownLicenses returns the licenses of those seats that are counted already.
+func knownLicenses(tx *db.Tx, seats []seat) (map[seat]license.Token, error) {
+	known := make(map[seat]license.Token, len(seats))
+	byKey := map[keyring.KeyID][]license.Fingerprint{}
+	for _, s := range seats {
+		byKey[s.key] = append(byKey[s.key], s.fingerprint)
+	}
+	for key, all := range byKey {
+		for some := range slices.Chunk(all, askedAtOnce) {
+			if err := knownUnder(tx, key, some, known); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return known, nil
+}
+
+func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known map[seat]license.Token) error {
+	query, n := manyKnown, askedAtOnce
+	if len(some) == 1 {
+		query, n = `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint = $2`, 1
+	}
+	args := make([]any, 1, 1+n)
+	args[0] = string(key)
+	for i := range n {
+		args = append(args, some[min(i, len(some)-1)][:])
+	}
+	rows, err := tx.Query(query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var fingerprint []byte
+		var token string
+		if err := rows.Scan(&fingerprint, &token); err != nil {
+			return err
+		}
+		if len(fingerprint) != len(license.Fingerprint{}) {
+			return fmt.Errorf("a stored fingerprint has %d bytes", len(fingerprint))
+		}
+		known[seat{key, license.Fingerprint(fingerprint)}] = license.Token(token)
+	}
+	return rows.Err()
+}
+
+func insertActivations(tx *db.Tx, granted []grant) error {
+	rows := make([][]any, len(granted))
+	for i := range granted {
+		g := &granted[i]
+		c := &g.claims
+		rows[i] = []any{
+			string(g.key.ID), int64(c.Seat), c.Fingerprint[:], c.PublicKey[:], string(c.ID), string(g.token), string(c.Kind), g.facts[:], tx.Now.Unix(),
+		}
+	}
+	_, err := tx.InsertMany("activations", []string{
+		"key_id", "ordinal", "fingerprint", "public_key", "license_id", "license", "kind", "facts", "activated_at",
+	}, rows)
+	return err
+}
+
+func insertFacts(tx *db.Tx, facts map[[32]byte][]byte) error {
+	rows := make([][]any, 0, len(facts))
+	for digest, body := range facts {
+		rows = append(rows, []any{digest[:], body})
+	}
+	_, err := tx.InsertMissing("facts", []string{"digest", "body"}, rows)
+	return err
+}
+
+// countUnknown adds to the one row of this minute.
+func countUnknown(tx *db.Tx, n int64) error {
+	_, err := tx.Exec(`INSERT INTO unknown_keys (minute, tries) VALUES ($1, $2)
+		ON CONFLICT (minute) DO UPDATE SET tries = unknown_keys.tries + excluded.tries`, tx.Now.Unix()/60, n)
+	return err
+}
+
+func licenseExists(tx *db.Tx, id license.ID) (bool, error) {
+	var n int64
+	err := tx.QueryRow(`SELECT count(*) FROM activations WHERE license_id = $1`, string(id)).Scan(&n)
+	return n > 0, err
+}
