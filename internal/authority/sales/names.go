@@ -1,0 +1,46 @@
+package sales
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/openesu/openesu/problem"
+)
+
+// maxName is the most characters of a name.
+const maxName = 200
+
+// Fold is a name as it is compared: without case, accents, width and needless
+// space, so that "CAFÉ  Ａ" and "Cafe a" are one. Only Latin, Greek and Cyrillic
+// letters lose marks: in other scripts a mark makes another letter. Legal forms
+// stay, for "Harbor Ltd" and "Harbor Inc" are two.
+func Fold(name string) string {
+	bare := strings.Map(func(r rune) rune {
+		switch {
+		case 0x0300 <= r && r <= 0x036F: // combining accents
+			return -1
+		case unicode.Is(unicode.Cf, r): // not seen
+			return -1
+		case unicode.IsSpace(r), unicode.IsControl(r):
+			return ' '
+		}
+		return r
+	}, norm.NFKD.String(name))
+	// Cherokee folds to capitals, and its capitals to small letters; ToLower settles it.
+	folded := norm.NFKC.String(strings.ToLower(cases.Fold().String(bare)))
+	return strings.Join(strings.Fields(folded), " ")
+}
+
+// checkName trims a name and returns it folded.
+func checkName(name *string) (string, error) {
+	*name = strings.Join(strings.Fields(strings.ToValidUTF8(*name, "")), " ")
+	folded := Fold(*name)
+	if folded == "" || utf8.RuneCountInString(*name) > maxName {
+		return "", problem.New(problem.Invalid, NameBad, "name", *name, "limit", maxName)
+	}
+	return folded, nil
+}
