@@ -191,6 +191,28 @@ CREATE TABLE facts (
 	body   BYTEA NOT NULL
 );
 
+-- What installations say of themselves in their reports. A row is locked by
+-- raising its version; last_seen and counter may lag an hour behind.
+CREATE TABLE installations (
+	fingerprint BYTEA   PRIMARY KEY,
+	public_key  BYTEA   NOT NULL, -- bound by the first report
+	program     TEXT    NOT NULL,
+	facts       BYTEA   NOT NULL, -- digest
+	licenses    BYTEA   NOT NULL, -- digest
+	counter     BIGINT  NOT NULL, -- the highest that it reported
+	cloned_at   BIGINT  NOT NULL DEFAULT 0, -- when two branches of the counter were seen last
+	first_seen  BIGINT  NOT NULL,
+	last_seen   BIGINT  NOT NULL,
+	version     BIGINT  NOT NULL DEFAULT 0
+);
+
+-- The licenses that an installation showed last, unverified, one a line. Apart,
+-- so that the rows that are written every hour stay small.
+CREATE TABLE installation_licenses (
+	fingerprint BYTEA   PRIMARY KEY REFERENCES installations (fingerprint),
+	licenses    TEXT    NOT NULL
+);
+
 -- Keys that nobody was sold: one row a minute, however many guesses.
 CREATE TABLE unknown_keys (
 	minute BIGINT  PRIMARY KEY,

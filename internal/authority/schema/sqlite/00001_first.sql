@@ -191,6 +191,28 @@ CREATE TABLE facts (
 	body   BLOB NOT NULL
 ) STRICT;
 
+-- What installations say of themselves in their reports. A row is locked by
+-- raising its version; last_seen and counter may lag an hour behind.
+CREATE TABLE installations (
+	fingerprint BLOB    PRIMARY KEY,
+	public_key  BLOB    NOT NULL, -- bound by the first report
+	program     TEXT    NOT NULL,
+	facts       BLOB    NOT NULL, -- digest
+	licenses    BLOB    NOT NULL, -- digest
+	counter     INTEGER NOT NULL, -- the highest that it reported
+	cloned_at   INTEGER NOT NULL DEFAULT 0, -- when two branches of the counter were seen last
+	first_seen  INTEGER NOT NULL,
+	last_seen   INTEGER NOT NULL,
+	version     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The licenses that an installation showed last, unverified, one a line. Apart,
+-- so that the rows that are written every hour stay small.
+CREATE TABLE installation_licenses (
+	fingerprint BLOB    PRIMARY KEY REFERENCES installations (fingerprint),
+	licenses    TEXT    NOT NULL
+) STRICT;
+
 -- Keys that nobody was sold: one row a minute, however many guesses.
 CREATE TABLE unknown_keys (
 	minute INTEGER PRIMARY KEY,
