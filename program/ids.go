@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/google/uuid"
 )
 
 // Identifiers. Each is parsed once, at the border, and has its own type from
@@ -60,8 +58,9 @@ const (
 )
 
 var (
-	slug     = regexp.MustCompile(`^[a-z0-9]+([-.][a-z0-9]+)*$`)
-	updateID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	slug         = regexp.MustCompile(`^[a-z0-9]+([-.][a-z0-9]+)*$`)
+	activationID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	updateID     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 )
 
 // ParseID reads a program's id.
@@ -83,13 +82,17 @@ func ParseUpdateID(s string) (UpdateID, error) {
 // ParseActivationID reads an activation id, with or without braces, in either
 // case, and returns it in lower case with hyphens.
 func ParseActivationID(s string) (ActivationID, error) {
-	s = strings.TrimSpace(s)
-	s = strings.TrimSuffix(strings.TrimPrefix(s, "{"), "}")
-	id, err := uuid.Parse(s)
-	if err != nil || len(s) != 36 {
+	id := strings.TrimSpace(s)
+	if inner, ok := strings.CutPrefix(id, "{"); ok {
+		id, ok = strings.CutSuffix(inner, "}")
+		if !ok {
+			id = ""
+		}
+	}
+	if id = strings.ToLower(id); !activationID.MatchString(id) {
 		return "", fmt.Errorf("%q is no activation id: 32 hexadecimal digits in groups of 8-4-4-4-12", s)
 	}
-	return ActivationID(id.String()), nil
+	return ActivationID(id), nil
 }
 
 // Text is a sentence in one or more languages, by language tag. English is
