@@ -3,37 +3,16 @@ package agent
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
+	"github.com/openesu/openesu/internal/wire"
 	"github.com/openesu/openesu/license"
 	"github.com/openesu/openesu/license/jws"
 	"github.com/openesu/openesu/problem"
-	"github.com/openesu/openesu/program"
 	"github.com/openesu/openesu/update"
 )
-
-// ReportType is the typ of a report.
-const ReportType = "esu-report+jwt"
-
-// Report is what a device says of itself, signed with its key. Facts and
-// licenses go along when the server has not had them yet.
-type Report struct {
-	Audience    license.AuthorityID `json:"aud"`
-	Program     program.ID          `json:"program"`
-	Fingerprint license.Fingerprint `json:"fingerprint"`
-	// Counter grows with each report: two branches of it show a clone.
-	Counter        int64           `json:"counter"`
-	Nonce          string          `json:"nonce"`
-	IssuedAt       license.Instant `json:"iat"`
-	FactsDigest    update.Digest   `json:"factsDigest"`
-	LicensesDigest update.Digest   `json:"licensesDigest"`
-	Facts          json.RawMessage `json:"facts,omitempty"`
-	Licenses       []license.Token `json:"licenses,omitempty"`
-}
 
 // reported is report.json: what the server has had.
 type reported struct {
@@ -75,13 +54,9 @@ func (d *Device) report(ctx context.Context, k *knowledge, i *installation, last
 	if err != nil {
 		return err
 	}
-	lines := make([]string, len(k.valid))
-	for n, token := range k.valid {
-		lines[n] = string(token)
-	}
 	next := reported{
 		Format: format, Counter: last.Counter, Facts: digestOf(sha256.Sum256(facts)),
-		Licenses: digestOf(sha256.Sum256([]byte(strings.Join(lines, "\n")))),
+		Licenses: wire.LicensesDigest(k.valid),
 	}
 	send := func(whole bool) error {
 		nonce, err := server.Nonce(ctx)
@@ -89,14 +64,14 @@ func (d *Device) report(ctx context.Context, k *knowledge, i *installation, last
 			return err
 		}
 		next.Counter++
-		r := Report{
+		r := wire.DeviceReport{
 			Audience: k.identity.Authority, Program: k.program.ID, Fingerprint: i.Fingerprint, Counter: next.Counter, Nonce: nonce,
 			IssuedAt: license.At(d.cfg.Now()), FactsDigest: next.Facts, LicensesDigest: next.Licenses,
 		}
 		if whole {
 			r.Facts, r.Licenses = facts, k.valid
 		}
-		text, err := jws.SelfSign(ReportType, r, jws.InMemory(i.key))
+		text, err := wire.SignReport(r, jws.InMemory(i.key))
 		if err != nil {
 			return fmt.Errorf("make report: %w", err)
 		}

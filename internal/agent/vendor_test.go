@@ -11,7 +11,7 @@ import (
 
 	"github.com/openesu/openesu/civil"
 	"github.com/openesu/openesu/internal/agent/agenttest"
-	"github.com/openesu/openesu/license/jws"
+	"github.com/openesu/openesu/internal/wire"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/productkey"
 	"github.com/openesu/openesu/program"
@@ -31,19 +31,14 @@ func newVendor(t testing.TB, id program.ID, now string, releases ...*update.Upda
 	return &vendor{agenttest.New(t, id, now, releases...), t}
 }
 
-// reports are those that devices sent, their signatures checked.
-func (v *vendor) reports() []Report {
+// reports are those that devices sent, read as a server reads them.
+func (v *vendor) reports() []wire.DeviceReport {
 	v.t.Helper()
-	var all []Report
+	var all []wire.DeviceReport
 	for _, text := range v.Reports {
-		token, err := jws.OpenSelfSigned(text, ReportType, 1<<20)
+		r, err := wire.ParseReport(text, v.Authority.ID)
 		fatal(v.t, err)
-		payload, ok := token.Verified(token.Key)
-		var r Report
-		if err := jws.Decode(payload, &r); err != nil || !ok {
-			v.t.Fatalf("report %v, signed %v", err, ok)
-		}
-		all = append(all, r)
+		all = append(all, *r)
 	}
 	return all
 }
