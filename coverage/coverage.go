@@ -16,6 +16,7 @@ package coverage
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/openesu/openesu/license"
 	"github.com/openesu/openesu/problem"
@@ -46,6 +47,16 @@ func (s State) String() string {
 
 // MarshalText writes the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(stateNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is no state", text)
+	}
+	*s = State(i) //nolint:gosec // one of five
+	return nil
+}
 
 // Why an update may not be had.
 const (

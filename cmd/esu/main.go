@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openesu/openesu/internal/cli"
+	"github.com/openesu/openesu/internal/cli/authority"
 	"github.com/openesu/openesu/internal/cli/demo"
+	"github.com/openesu/openesu/internal/cli/device"
 	"github.com/openesu/openesu/internal/cli/office"
 )
 
@@ -30,6 +32,7 @@ func main() {
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
 	world := cli.World{Args: args, Getenv: getenv, In: stdin, Out: stdout, Err: stderr, Now: time.Now}
 	return cli.Run(ctx, "esu", version, world, func(env *cli.Env) []*cobra.Command {
-		return append(office.Commands(env), demo.Command(env))
+		commands := office.Commands(env, authority.Open(env), authority.Commands(env)...)
+		return append(commands, device.Command(env), demo.Command(env))
 	})
 }

@@ -49,7 +49,7 @@ type Config struct {
 	// Customer is the name that a license shows.
 	Customer func(*db.Tx, access.Tenant) (string, error)
 	// Issuer is the key under which a program's licenses are signed.
-	Issuer func(program.ID) (license.KeyID, ed25519.PrivateKey, bool)
+	Issuer func(*db.Tx, program.ID) (license.KeyID, ed25519.PrivateKey, error)
 	Random io.Reader
 
 	MaxBatch int // requests in one transaction; 256 when zero

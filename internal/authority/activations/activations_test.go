@@ -80,9 +80,7 @@ func openSealed(t testing.TB, d *db.DB, maxBatch int, sealing string) *office {
 		DB: d, Keys: o.ring, Writer: o.writer, Authority: "vendor", Random: rand.Reader, MaxBatch: maxBatch,
 		Program:  inForce(p),
 		Customer: func(*db.Tx, access.Tenant) (string, error) { return "Contoso", nil },
-		Issuer: func(program.ID) (license.KeyID, ed25519.PrivateKey, bool) {
-			return "license-1", o.authority.License, true
-		},
+		Issuer:   issuer(o),
 	})
 	t.Cleanup(o.room.Close)
 	return o
@@ -163,6 +161,12 @@ func (o *office) intact() {
 	o.Helper()
 	if report, err := audit.Verify(context.Background(), o.db); err != nil || report.Err() != nil {
 		o.Errorf("audit: %v, %v", err, report.Err())
+	}
+}
+
+func issuer(o *office) func(*db.Tx, program.ID) (license.KeyID, ed25519.PrivateKey, error) {
+	return func(*db.Tx, program.ID) (license.KeyID, ed25519.PrivateKey, error) {
+		return "license-1", o.authority.License, nil
 	}
 }
 
@@ -342,9 +346,7 @@ func TestTwoProcessesOnOneKey(t *testing.T) {
 		DB: dbtest.Open(t, c), Keys: o.ring, Writer: second, Authority: "vendor", Random: rand.Reader, MaxBatch: 8,
 		Program:  inForce(o.program),
 		Customer: func(*db.Tx, access.Tenant) (string, error) { return "Contoso", nil },
-		Issuer: func(program.ID) (license.KeyID, ed25519.PrivateKey, bool) {
-			return "license-1", o.authority.License, true
-		},
+		Issuer:   issuer(o),
 	})
 	t.Cleanup(other.Close)
 	key, id := o.sell("contoso", 50)
@@ -378,9 +380,7 @@ func TestClose(t *testing.T) {
 		DB: d, Keys: o.ring, Writer: o.writer, Authority: "vendor", Random: rand.Reader,
 		Program:  inForce(o.program),
 		Customer: func(*db.Tx, access.Tenant) (string, error) { return "Contoso", nil },
-		Issuer: func(program.ID) (license.KeyID, ed25519.PrivateKey, bool) {
-			return "license-1", o.authority.License, true
-		},
+		Issuer:   issuer(o),
 	})
 	var wait sync.WaitGroup
 	for i := range 20 {

@@ -177,9 +177,9 @@ func (r *Room) grant(tx *db.Tx, b *ledger, j *job, key *keyring.Key, d activatio
 	if err != nil {
 		return grant{}, err
 	}
-	kid, signer, ok := r.Issuer(key.Program)
-	if !ok {
-		return grant{}, fmt.Errorf("no license key for program %s", key.Program)
+	kid, signer, err := r.Issuer(tx, key.Program)
+	if err != nil {
+		return grant{}, fmt.Errorf("license key of program %s: %w", key.Program, err)
 	}
 	c := license.Claims{
 		ID: id, Authority: r.Authority, Program: key.Program, Track: d.Track.ID, Year: d.Year.Year, ActivationID: d.Year.ActivationID,

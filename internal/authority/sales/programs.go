@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/openesu/openesu/civil"
@@ -252,4 +253,19 @@ func zone(p *program.Program) (*time.Location, error) {
 		return nil, problem.New(problem.Invalid, ZoneUnknown, "program", p.ID, "zone", p.TimeZone).Because(err)
 	}
 	return loc, nil
+}
+
+// ProgramIDs lists the programs that were imported.
+func ProgramIDs(tx *db.Tx) ([]program.ID, error) {
+	versions, err := listVersions(tx, "")
+	if err != nil {
+		return nil, err
+	}
+	var ids []program.ID
+	for _, v := range versions {
+		if !slices.Contains(ids, v.Program) {
+			ids = append(ids, v.Program)
+		}
+	}
+	return ids, nil
 }

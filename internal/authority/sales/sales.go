@@ -252,3 +252,12 @@ func page(limit int) int {
 	}
 	return min(limit, 1000)
 }
+
+// NameOf returns a customer's name, inside another room's transaction.
+func NameOf(tx *db.Tx, customer access.Tenant) (string, error) {
+	c, ok, err := customerWhere(tx, byID, string(customer))
+	if err == nil && !ok {
+		err = problem.New(problem.NotFound, CustomerUnknown, "customer", string(customer))
+	}
+	return c.Name, err
+}

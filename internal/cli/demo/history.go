@@ -13,7 +13,6 @@ import (
 	"github.com/openesu/openesu/civil"
 	"github.com/openesu/openesu/coverage"
 	"github.com/openesu/openesu/device"
-	"github.com/openesu/openesu/internal/cli"
 	"github.com/openesu/openesu/internal/term"
 	"github.com/openesu/openesu/license"
 	"github.com/openesu/openesu/program"
@@ -95,13 +94,8 @@ type line struct {
 	Cells    []cell           `json:"devices"`
 }
 
-// show prints the table. With it goes a license for each year, really signed and
-// really verified, because the gate takes nothing else.
-func (t table) show(env *cli.Env) error {
-	lines, err := t.decide()
-	if err != nil {
-		return err
-	}
+// rows are the table of the lines.
+func (t table) rows(lines []line) term.Rows {
 	rows := term.Rows{Columns: []string{"RELEASED", "UPDATE", "YEAR"}}
 	for _, e := range t.examples() {
 		rows.Columns = append(rows.Columns, e.name)
@@ -117,7 +111,7 @@ func (t table) show(env *cli.Env) error {
 		}
 		rows.Add(row...)
 	}
-	return env.Show(lines, rows)
+	return rows
 }
 
 // word is a verdict in a word or two.
@@ -140,6 +134,9 @@ func word(v coverage.Verdict) string {
 	return "no: " + string(cause.Code)
 }
 
+// decide asks the gate about every update and device. With each device goes a
+// license for each of its years, really signed and really verified, because the
+// gate takes nothing else.
 func (t table) decide() ([]line, error) {
 	text, err := programs.File(string(t.Program))
 	if err != nil {

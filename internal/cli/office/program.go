@@ -1,6 +1,7 @@
 package office
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/openesu/openesu/internal/authority/api"
+	"github.com/openesu/openesu/internal/authority/releases"
 	"github.com/openesu/openesu/internal/cli"
 	"github.com/openesu/openesu/internal/durable"
 	"github.com/openesu/openesu/internal/term"
@@ -51,7 +54,7 @@ func programCheck(env *cli.Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return env.Show(summary(p), overview(p))
+			return env.Show(summary(p), overview(api.Offer(p)))
 		},
 	}
 }
@@ -65,56 +68,143 @@ func parseFile(path string) (*program.Program, error) {
 }
 
 type checked struct {
-	ID       program.ID `json:"id"`
-	Version  int        `json:"version"`
-	Tracks   int        `json:"tracks"`
-	Editions int        `json:"editions"`
-	Eligible int        `json:"eligibleEditions"`
-	Prices   int        `json:"priceLines"`
-	LastDay  string     `json:"lastDay"`
+	api.ProgramOffer
+	Editions   int `json:"editions"` // ineligible ones too
+	PriceLines int `json:"priceLines"`
 }
 
 func summary(p *program.Program) checked {
-	c := checked{p.ID, p.Version, len(p.Tracks), len(p.Editions), 0, len(p.Prices), p.LastDay().String()}
-	for _, e := range p.Editions {
-		if e.Ineligible == nil {
-			c.Eligible++
-		}
-	}
-	return c
+	return checked{api.Offer(p), len(p.Editions), len(p.Prices)}
 }
 
 // overview lists every coverage year of every track, as people plan with them.
-func overview(p *program.Program) term.Rows {
+func overview(offer api.ProgramOffer) term.Rows {
 	rows := term.Rows{Columns: []string{"TRACK", "YEAR", "FIRST DAY", "LAST DAY", "ACTIVATION ID", "SKU", "PRICES"}}
-	for _, t := range p.Tracks {
+	for _, t := range offer.Tracks {
 		rows.Add(t.Name, "free", "", t.EndOfSupport, "", "", "")
 		for _, y := range t.Years {
-			name := "not sold"
-			if s, ok := p.SKU(t.ID, y.Year); ok {
-				name = s.Name
+			name := y.Name
+			if y.SKU == "" {
+				name = "not sold"
 			}
-			rows.Add(t.Name, y.Year, y.First, y.Last, y.ActivationID, name, strings.Join(prices(p, t.ID, y.Year), ", "))
+			rows.Add(t.Name, y.Year, y.First, y.Last, y.ActivationID, name, prices(y.Prices))
 		}
 	}
 	return rows
 }
 
-func prices(p *program.Program, track program.TrackID, year program.Year) []string {
+func prices(offers []api.PriceOffer) string {
 	var all []string
-	for _, l := range p.Prices {
-		amount, ok := l.Years[year]
-		if !ok || l.Track != track {
-			continue
+	for _, o := range offers {
+		terms := string(o.Channel)
+		if o.Qualification != "" {
+			terms += ", " + string(o.Qualification)
 		}
-		terms := string(l.Channel)
-		if l.Qualification != "" {
-			terms += ", " + string(l.Qualification)
-		}
-		if l.Planned {
+		if o.Planned {
 			terms += ", planned"
 		}
-		all = append(all, fmt.Sprintf("%s (%s)", amount, terms))
+		all = append(all, fmt.Sprintf("%s (%s)", o.Price, terms))
 	}
-	return all
+	return strings.Join(all, ", ")
+}
+
+func (o *office) programShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show [PROGRAM]", Aliases: []string{"list"}, Short: "What is offered, and the versions of its file",
+		Args: cobra.MaximumNArgs(1),
+		RunE: o.act(func(ctx context.Context, s *session, args []string) error {
+			if len(args) == 1 {
+				p, err := get[api.ProgramOffer](ctx, s, at("/programs/%s", args[0]), nil)
+				if err != nil {
+					return err
+				}
+				return o.env.Show(p, overview(p))
+			}
+			all, err := get[api.Programs](ctx, s, "/programs", nil)
+			if err != nil {
+				return err
+			}
+			rows := term.Rows{Columns: []string{"PROGRAM", "NAME", "VERSION", "FROM", "LAST DAY", "TRACKS"}}
+			for _, p := range all.Programs {
+				rows.Add(p.ID, p.Name, p.Version, p.From, p.LastDay, len(p.Tracks))
+			}
+			return o.env.Show(all, rows)
+		}),
+	}
+}
+
+// programImport imports a file and, where the offline targets key is at hand,
+// signs what devices are to know of it.
+func (o *office) programImport() *cobra.Command {
+	in := api.ImportProgram{}
+	var keys []string
+	c := &cobra.Command{
+		Use: "import FILE", Short: "Import a version of a program file, and sign what devices know of it",
+		Args: cobra.ExactArgs(1),
+		RunE: o.act(func(ctx context.Context, s *session, args []string) error {
+			text, err := readFile(args[0], program.MaxFile+1)
+			if err != nil {
+				return err
+			}
+			in.Name, in.File = filepath.Base(args[0]), string(text)
+			done, err := post[api.Imported](ctx, s, "/programs", in)
+			if err != nil {
+				return err
+			}
+			var signed *api.Signed
+			if done.Draft != nil {
+				if signed, err = s.signTargets(ctx, *done.Draft, keys); err != nil {
+					return err
+				}
+			}
+			if signed != nil {
+				done.Draft = nil
+				if signed.Draft.Missing > 0 {
+					done.Draft = &signed.Draft
+				}
+			}
+			return o.showImport(done)
+		}),
+	}
+	c.Flags().StringArrayVar(&in.Publishers, "publisher", nil, "the public key of somebody who may sign releases (repeat)")
+	c.Flags().IntVar(&in.Threshold, "threshold", 0, "how many publishers sign a release (default 2)")
+	c.Flags().StringArrayVar(&keys, "targets-key", nil, "the offline targets key: a file, ssh-agent:… or command:… (default: offline/targets.key in the folder, when it is there)")
+	c.Flags().BoolVar(&in.DryRun, "dry-run", false, "check everything and change nothing")
+	return c
+}
+
+func (o *office) showImport(done api.Imported) error {
+	rows := term.Rows{Columns: []string{"PROGRAM", "VERSION", "NEW", "SIGNED"}}
+	signed := "yes"
+	if done.Draft != nil {
+		signed = fmt.Sprintf("%d missing", done.Draft.Missing)
+	}
+	rows.Add(done.Program, done.Version, yes(done.New), signed)
+	if err := o.env.Show(done, rows); err != nil {
+		return err
+	}
+	if done.Draft != nil {
+		o.env.Say("Devices learn of it when the targets key has signed: esu update sign --targets --key KEY")
+	}
+	return nil
+}
+
+// signTargets signs a targets draft with the keys that were named, else with the
+// one in the folder; nil when there is none.
+func (s *session) signTargets(ctx context.Context, d api.Draft, keys []string) (*api.Signed, error) {
+	if len(keys) == 0 {
+		path := filepath.Join(s.at.Data, "offline", releases.TargetsKeyFile)
+		if _, err := os.Stat(path); s.at.Data == "" || err != nil {
+			return nil, nil //nolint:nilnil,nilerr // the key was moved away, as it should be
+		}
+		keys = []string{"file:" + path}
+	}
+	return s.signDraft(ctx, "/trust/targets/draft", d, keys)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
 }
