@@ -34,7 +34,7 @@ func BenchmarkCheckIn(b *testing.B) {
 		Handler:           frontdoor.Handler(frontdoor.Config{Backend: behind{r}, Nonces: o.nonces, Now: o.clock}),
 		ReadHeaderTimeout: time.Minute,
 	}
-	go server.Serve(listener) //nolint:errcheck // ends with Close
+	go server.Serve(listener)
 	defer server.Close()
 	for _, devices := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("%d-devices", devices), func(b *testing.B) { o.checkIns(b, r, listener.Addr().String(), devices) })
@@ -55,7 +55,7 @@ func (o *office) checkIns(b *testing.B, r *reports.Room, address string, devices
 			s.requests[n] = fmt.Appendf(nil, "POST /v1/reports HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", address, len(body), body)
 		}
 		var err error
-		if s.conn, err = net.Dial("tcp", address); err != nil { //nolint:noctx // loopback
+		if s.conn, err = net.Dial("tcp", address); err != nil {
 			b.Fatal(err)
 		}
 		defer s.conn.Close()

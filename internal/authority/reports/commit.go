@@ -193,13 +193,13 @@ func (r *Room) flush(all bool) {
 	touches := r.memory.take(all)
 	for len(touches) > 0 {
 		some := touches[:min(len(touches), r.MaxBatch)]
-		versions := make([]int64, len(some))
 		err := r.DB.Write(ctx, func(tx *db.Tx) error {
 			for i, t := range some {
-				var err error
-				if versions[i], err = see(tx, t); err != nil {
+				found, err := see(tx, t)
+				if err != nil {
 					return err
 				}
+				some[i].found = found
 			}
 			return nil
 		})
@@ -208,7 +208,7 @@ func (r *Room) flush(all bool) {
 			r.memory.giveBack(touches)
 			return
 		}
-		r.memory.settle(some, versions)
+		r.memory.settle(some)
 		touches = touches[len(some):]
 	}
 }

@@ -34,6 +34,7 @@ type touch struct {
 	counter      int64
 	seen, cloned license.Instant
 	version      int64 // of the row that is remembered
+	found        int64 // the row's version when this was written; -1 is no row
 }
 
 // outcome is what memory says of a report.
@@ -69,7 +70,7 @@ func (m *memory) glance(in *report) outcome {
 	}
 	k.Installation = k.after(in)
 	k.last, k.dirty = in.mark, true
-	if !k.due && false {
+	if !k.due && k.LastSeen-k.written >= seenEvery {
 		k.due = true
 		m.due = append(m.due, in.Fingerprint)
 	}
@@ -115,7 +116,7 @@ func (m *memory) makeRoom() {
 }
 
 func (k *remembered) touch() touch {
-	return touch{k.Fingerprint, k.Counter, k.LastSeen, k.Cloned, k.version}
+	return touch{fingerprint: k.Fingerprint, counter: k.Counter, seen: k.LastSeen, cloned: k.Cloned, version: k.version}
 }
 
 // counted is the highest counter that memory knows of an installation.
@@ -174,11 +175,11 @@ func (m *memory) giveBack(touches []touch) {
 }
 
 // settle forgets installations whose rows another process has written.
-func (m *memory) settle(touches []touch, versions []int64) {
+func (m *memory) settle(touches []touch) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, t := range touches {
-		if k := m.known[t.fingerprint]; k != nil && k.version == t.version && versions[i] != t.version {
+	for _, t := range touches {
+		if k := m.known[t.fingerprint]; k != nil && k.version == t.version && t.found != t.version {
 			delete(m.known, t.fingerprint)
 		}
 	}

@@ -361,6 +361,23 @@ func TestMemoryIsBounded(t *testing.T) {
 		for _, b := range boxes {
 			b.want(4, never, 0)
 		}
+
+		r = o.room(func(c *reports.Config) { c.Remember = 3 })
+		for _, b := range boxes {
+			b.reports(r, false, "")
+		}
+		if err := o.db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		remembered := 0
+		for _, b := range boxes {
+			if r.Report(t.Context(), b.say(false, nil)) == nil {
+				remembered++
+			}
+		}
+		if remembered != 3 {
+			t.Errorf("%d are remembered", remembered)
+		}
 	})
 }
 
@@ -485,7 +502,7 @@ func TestOverTheWire(t *testing.T) {
 		if err := client.Report(t.Context(), b.say(true, nil)); err != nil {
 			t.Fatal(err)
 		}
-		resp, err := http.Post(server.URL+"/v1/reports", "application/json", strings.NewReader(`{"report":"`+b.say(false, nil)+`"}`)) //nolint:noctx // loopback
+		resp, err := http.Post(server.URL+"/v1/reports", "application/json", strings.NewReader(`{"report":"`+b.say(false, nil)+`"}`))
 		if err != nil {
 			t.Fatal(err)
 		}

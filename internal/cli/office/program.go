@@ -137,7 +137,7 @@ func (o *office) programShow() *cobra.Command {
 // signs what devices are to know of it.
 func (o *office) programImport() *cobra.Command {
 	in := api.ImportProgram{}
-	var keys []string
+	var keys, publishers []string
 	c := &cobra.Command{
 		Use: "import FILE", Short: "Import a version of a program file, and sign what devices know of it",
 		Args: cobra.ExactArgs(1),
@@ -146,7 +146,14 @@ func (o *office) programImport() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			in.Name, in.File = filepath.Base(args[0]), string(text)
+			in.Name, in.File, in.Publishers = filepath.Base(args[0]), string(text), nil
+			for _, p := range publishers {
+				key, err := publicKey(p)
+				if err != nil {
+					return err
+				}
+				in.Publishers = append(in.Publishers, key)
+			}
 			done, err := post[api.Imported](ctx, s, "/programs", in)
 			if err != nil {
 				return err
@@ -166,7 +173,7 @@ func (o *office) programImport() *cobra.Command {
 			return o.showImport(done)
 		}),
 	}
-	c.Flags().StringArrayVar(&in.Publishers, "publisher", nil, "the public key of somebody who may sign releases (repeat)")
+	c.Flags().StringArrayVar(&publishers, "publisher", nil, "who may sign releases: ed25519:…, a line of ssh-ed25519, or a file with either (repeat)")
 	c.Flags().IntVar(&in.Threshold, "threshold", 0, "how many publishers sign a release (default 2)")
 	c.Flags().StringArrayVar(&keys, "targets-key", nil, "the offline targets key: a file, ssh-agent:… or command:… (default: offline/targets.key in the folder, when it is there)")
 	c.Flags().BoolVar(&in.DryRun, "dry-run", false, "check everything and change nothing")

@@ -33,7 +33,7 @@ const filesInstaller = "files"
 func (o *office) updates() *cobra.Command {
 	return group("update", "Updates on their way to devices",
 		o.updateStage(), o.updateSign(), o.updateRelease(), o.updateWithdraw(), o.updateList(), o.updateShow(),
-		o.updateHistory(), o.updateNoRelease(), o.updateDiscard())
+		o.updateHistory(), o.updateNoRelease(), o.updateDiscard(), o.updateMakeKey())
 }
 
 type staging struct {
