@@ -30,7 +30,7 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
-	world := cli.World{Args: args, Getenv: getenv, In: stdin, Out: stdout, Err: stderr, Now: time.Now}
+	world := cli.World{Self: os.Args[0], Args: args, Getenv: getenv, In: stdin, Out: stdout, Err: stderr, Now: time.Now}
 	return cli.Run(ctx, "esu", version, world, func(env *cli.Env) []*cobra.Command {
 		commands := office.Commands(env, authority.Open(env), authority.Commands(env)...)
 		return append(commands, device.Command(env), demo.Command(env))

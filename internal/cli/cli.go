@@ -20,7 +20,8 @@ import (
 
 // World is what a command gets from outside: everything that a test replaces.
 type World struct {
-	Args   []string // without the program's name
+	Self   string   // how the program was called
+	Args   []string // without that
 	Getenv func(string) string
 	In     io.Reader
 	Out    io.Writer

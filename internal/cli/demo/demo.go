@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,7 +71,7 @@ func run(ctx context.Context, env *cli.Env, dir string) error {
 		return err
 	}
 	env.Say("\nThe same gate over the real history of a program that is over: who may have which monthly rollup?\n")
-	if err := env.Show(nil, t.rows(lines)); err != nil {
+	if err := env.Show(nil, t.rows(lines, env.Format == "csv")); err != nil {
 		return err
 	}
 	w.next()
@@ -89,6 +90,10 @@ func (w *world) next() {
 		{"esu program check " + string(w.Program) + ".yaml", "what a program file comes to"},
 		{"rm -r " + w.dir, "when you are done"},
 	} {
-		w.env.Say("  %s\n      %s", c[0], c[1])
+		command := c[0]
+		if rest, ok := strings.CutPrefix(command, "esu "); ok && w.env.Self != "" {
+			command = w.env.Self + " " + rest
+		}
+		w.env.Say("  %s\n      %s", command, c[1])
 	}
 }

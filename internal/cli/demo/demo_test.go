@@ -37,16 +37,16 @@ func TestDemo(t *testing.T) {
 	if doc.Today != "2026-11-10" || !strings.HasPrefix(told, "Today is 2026-11-10, in coverage year 2") {
 		t.Errorf("today is %s; the first line is %.60q", doc.Today, told)
 	}
-	want := map[string][2]string{
-		"years-1-and-2":        {"superseded", "installed"},
-		"year-1":               {"installed", "no: year 2"},
-		"year-2-alone":         {"superseded", "installed"},
-		"no-coverage":          {"no: year 1", "no: year 2"},
-		"prerequisite-missing": {"superseded", "no: AB-2025-0703 first"},
+	want := map[string][3]string{
+		"years-1-and-2":        {"superseded", "installed", "installed"},
+		"year-1":               {"installed", "installed", "no: year 2"},
+		"year-2-alone":         {"superseded", "no: year 1", "installed"},
+		"no-coverage":          {"no: year 1", "no: year 1", "no: year 2"},
+		"prerequisite-missing": {"superseded", "no: AB-2025-0703 first", "no: AB-2025-0703 first"},
 	}
-	got := map[string][2]string{}
+	got := map[string][3]string{}
 	for _, d := range doc.Devices {
-		got[d.Device] = [2]string{d.Updates[0].State, d.Updates[1].State}
+		got[d.Device] = [3]string{d.Updates[0].State, d.Updates[1].State, d.Updates[2].State}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -78,7 +78,10 @@ func TestHistoryTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := table.rows(lines)
+	rows := table.rows(lines, true)
+	if short := table.rows(lines, false); len(short.Cells) >= len(rows.Cells) {
+		t.Errorf("the short table has %d lines of %d", len(short.Cells), len(rows.Cells))
+	}
 	got := map[string][]string{}
 	for _, row := range rows.Cells {
 		got[row[1]] = row[2:]

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -94,13 +95,23 @@ type line struct {
 	Cells    []cell           `json:"devices"`
 }
 
-// rows are the table of the lines.
-func (t table) rows(lines []line) term.Rows {
+// rows are the table of the lines: all of them, or without those between two that
+// say the same.
+func (t table) rows(lines []line, whole bool) term.Rows {
 	rows := term.Rows{Columns: []string{"RELEASED", "UPDATE", "YEAR"}}
 	for _, e := range t.examples() {
 		rows.Columns = append(rows.Columns, e.name)
 	}
-	for _, l := range lines {
+	same := func(i, j int) bool {
+		return i >= 0 && j < len(lines) && slices.EqualFunc(lines[i].Cells, lines[j].Cells, func(a, b cell) bool { return word(a.Verdict) == word(b.Verdict) })
+	}
+	for i, l := range lines {
+		if !whole && same(i-1, i) && same(i, i+1) {
+			if !same(i-2, i-1) {
+				rows.Cells = append(rows.Cells, append([]string{"…"}, make([]string, len(rows.Columns)-1)...))
+			}
+			continue
+		}
 		year := fmt.Sprint(l.Year)
 		if l.Year == program.Free {
 			year = "free"
