@@ -164,5 +164,5 @@ func statedYear(s string) (program.Year, error) {
 		return program.Free, nil
 	}
 	n, err := strconv.ParseUint(s, 10, 4)
-	return program.Year(n), err //nolint:gosec // four bits
+	return program.Year(n), err
 }

@@ -286,7 +286,7 @@ func TestOneOwner(t *testing.T) {
 func TestWhoReachesTheOffice(t *testing.T) {
 	v := newVendor(t, db.Config{})
 	get := func(url string) (int, string) {
-		resp, err := http.Get(url) //nolint:noctx // loopback
+		resp, err := http.Get(url)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -306,7 +306,7 @@ func TestWhoReachesTheOffice(t *testing.T) {
 		}
 	}
 	client := http.Client{Transport: unixTransport(filepath.Join(v.config.Dir, authority.SocketName))}
-	resp, err := client.Get("http://office/api/v1/customers") //nolint:noctx // a socket
+	resp, err := client.Get("http://office/api/v1/customers")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -322,7 +322,7 @@ func TestCheckpoint(t *testing.T) {
 	v := newVendor(t, db.Config{})
 	var text string
 	for range 100 {
-		resp, err := http.Get(v.url + authority.CheckpointPath) //nolint:noctx // loopback
+		resp, err := http.Get(v.url + authority.CheckpointPath)
 		if err != nil {
 			t.Fatal(err)
 		}

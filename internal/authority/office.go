@@ -2,7 +2,6 @@ package authority
 
 import (
 	"context"
-	"crypto/ed25519"
 	"net/http"
 	"os/user"
 
@@ -133,7 +132,7 @@ func signers(in api.ImportIn) (trust.Signers, error) {
 		if err != nil {
 			return s, err
 		}
-		s.Keys = append(s.Keys, ed25519.PublicKey(key))
+		s.Keys = append(s.Keys, key)
 	}
 	return s, nil
 }

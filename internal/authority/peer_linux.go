@@ -23,7 +23,7 @@ func peer(c net.Conn) (string, error) {
 	var credentials *unix.Ucred
 	var failed error
 	if err := raw.Control(func(fd uintptr) {
-		credentials, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a descriptor
+		credentials, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	}); err != nil {
 		return "", fmt.Errorf("peer of socket: %w", err)
 	}

@@ -227,7 +227,7 @@ func TestCaching(t *testing.T) {
 		"/tuf/3.snapshot.json":               "public, max-age=31536000, immutable",
 		"/v1/nonce":                          "no-store",
 	} {
-		resp, err := http.Get(w.url + path) //nolint:noctx // loopback
+		resp, err := http.Get(w.url + path)
 		if err != nil {
 			t.Fatal(err)
 		}

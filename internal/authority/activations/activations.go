@@ -18,6 +18,7 @@ package activations
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -70,8 +71,19 @@ type Room struct {
 type job struct {
 	request *activation.Request
 	kind    license.Kind
+	facts   []byte // canonical
+	digest  [32]byte
 	answer  frontdoor.Answer
 	ready   chan struct{}
+}
+
+// newJob does all that can be done outside the transaction.
+func newJob(request *activation.Request, kind license.Kind) (*job, error) {
+	facts, err := request.Facts.Canonical()
+	if err != nil {
+		return nil, err
+	}
+	return &job{request: request, kind: kind, facts: facts, digest: sha256.Sum256(facts), ready: make(chan struct{})}, nil
 }
 
 // Open starts the room's committer.
@@ -109,7 +121,9 @@ func (r *Room) Activate(ctx context.Context, kind license.Kind, requests []strin
 			answers[i].Err = err
 			continue
 		}
-		jobs[i] = &job{request: request, kind: kind, ready: make(chan struct{})}
+		if jobs[i], err = newJob(request, kind); err != nil {
+			return nil, err
+		}
 		select {
 		case r.queue <- jobs[i]:
 		case <-ctx.Done():

@@ -9,10 +9,13 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/openesu/openesu/activation"
+	"github.com/openesu/openesu/internal/authority/activations"
 	"github.com/openesu/openesu/internal/authority/schema"
 	"github.com/openesu/openesu/internal/db"
 	"github.com/openesu/openesu/internal/db/dbtest"
@@ -57,6 +60,7 @@ func BenchmarkActivate(b *testing.B) {
 		o := open(b, d, 0)
 		b.Run(engine.name+"/one-row-commits", func(b *testing.B) { oneRowCommits(b, d, 1) })
 		b.Run(engine.name+"/hot-row-commits-16", func(b *testing.B) { oneRowCommits(b, d, 16) })
+		b.Run(engine.name+"/store", func(b *testing.B) { o.store(b) })
 		for _, clients := range []int{16, 64} {
 			b.Run(fmt.Sprintf("%s/%d-clients", engine.name, clients), func(b *testing.B) { o.load(b, clients) })
 		}
@@ -73,6 +77,29 @@ func oneRowCommits(b *testing.B, d *db.DB, clients int) {
 		})
 	}
 	spread(b, clients, func(int) error { return each() })
+}
+
+// store is batches of 256 verified requests, one transaction each, from one
+// goroutine: what is left when HTTP and the devices' signatures are taken away.
+func (o *office) store(b *testing.B) {
+	const size = 256
+	inner := &office{TB: b, db: o.db, program: o.program, authority: o.authority, ring: o.ring, room: o.room, writer: o.writer}
+	key, _ := inner.sell("bench", b.N)
+	requests := make([]*activation.Request, b.N)
+	for i := range requests {
+		var err error
+		if requests[i], err = activation.ParseRequest(inner.request(fmt.Sprint(b.Name(), b.N, i), key, nil), "vendor"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	start := time.Now()
+	for batch := range slices.Chunk(requests, size) {
+		if err := activations.Commit(context.Background(), inner.room, batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "per-second")
 }
 
 func (o *office) load(b *testing.B, clients int) {
@@ -92,12 +119,12 @@ func (o *office) load(b *testing.B, clients int) {
 		b.Fatal(err)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
-	go server.Serve(listener) //nolint:errcheck // ends with Close
+	go server.Serve(listener)
 	defer server.Close()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	url := "http://" + listener.Addr().String() + "/v1/activations"
 	spread(b, clients, func(i int) error {
-		resp, err := client.Post(url, "application/json", bytes.NewReader(bodies[i])) //nolint:noctx // loopback
+		resp, err := client.Post(url, "application/json", bytes.NewReader(bodies[i]))
 		if err != nil {
 			return err
 		}

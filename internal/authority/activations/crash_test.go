@@ -139,7 +139,7 @@ type process struct {
 // start runs the test binary as the server and waits until it listens.
 func start(t *testing.T, c db.Config, sealing string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(os.Args[0], "-test.run=^TestServer$", "-test.v")} //nolint:gosec,noctx // ourselves
+	p := &process{Cmd: exec.Command(os.Args[0], "-test.run=^TestServer$", "-test.v")}
 	p.Env = append(os.Environ(), serverRole+"="+c.Path+"|"+c.URL+"|"+sealing)
 	p.Stderr = os.Stderr
 	out, err := p.StdoutPipe()
@@ -177,7 +177,7 @@ func (p *process) activate(request string) (wire.ActivationResult, error) {
 	if err != nil {
 		return wire.ActivationResult{}, err
 	}
-	resp, err := http.Post(p.url, "application/json", bytes.NewReader(body)) //nolint:noctx // ends with the server
+	resp, err := http.Post(p.url, "application/json", bytes.NewReader(body))
 	if err != nil {
 		return wire.ActivationResult{}, err
 	}

@@ -1,10 +1,15 @@
 package activations
 
 import (
+	"crypto/ed25519"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/openesu/openesu/activation"
 	"github.com/openesu/openesu/internal/access"
@@ -21,7 +26,10 @@ import (
 // ledger is what one transaction comes to.
 type ledger struct {
 	answers []frontdoor.Answer
-	granted []grant
+	// holds says, for each request, whose license answers it: one that was there,
+	// or one that this transaction grants. None where it was refused.
+	holds   []*license.Token
+	granted []*grant
 	unknown int64 // requests with keys that nobody was sold
 	facts   map[[32]byte][]byte
 	refused []refusal
@@ -42,6 +50,8 @@ type grant struct {
 	claims license.Claims
 	token  license.Token
 	facts  [32]byte
+	signer ed25519.PrivateKey
+	kid    license.KeyID
 }
 
 // decide takes a batch through its transaction, up to the commit.
@@ -55,16 +65,40 @@ func (r *Room) decide(tx *db.Tx, batch []*job) (*ledger, error) {
 		return nil, err
 	}
 	b := &ledger{
-		answers: make([]frontdoor.Answer, len(batch)), facts: map[[32]byte][]byte{},
+		answers: make([]frontdoor.Answer, len(batch)), holds: make([]*license.Token, len(batch)), facts: map[[32]byte][]byte{},
 		programs: map[program.ID]*program.Program{}, customers: map[access.Tenant]string{},
 	}
 	for i, j := range batch {
-		key := keys[j.request.Ref]
-		if b.answers[i], err = r.answer(tx, b, j, key, known); err != nil {
+		if err := r.answer(tx, b, i, j, keys[j.request.Ref], known); err != nil {
 			return nil, err
 		}
 	}
+	if err := b.sign(); err != nil {
+		return nil, err
+	}
+	for i, token := range b.holds {
+		if token != nil {
+			b.answers[i].License = *token
+		}
+	}
 	return b, r.write(tx, b)
+}
+
+// sign signs what was granted, on every processor: it is most of the work.
+func (b *ledger) sign() error {
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	errs := make([]error, min(runtime.GOMAXPROCS(0), len(b.granted)))
+	for w := range errs {
+		wait.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(b.granted)) && errs[w] == nil; i = next.Add(1) - 1 {
+				g := b.granted[i]
+				g.token, errs[w] = license.Sign(g.claims, g.kid, g.signer)
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
 }
 
 // lock finds the keys of a batch and locks them in the order of their ids.
@@ -114,48 +148,42 @@ func wanted(batch []*job, keys map[productkey.Ref]*keyring.Key) []seat {
 
 // answer decides one request. What it grants, the next in the batch sees: the
 // key's count goes up, and the installation is known.
-func (r *Room) answer(tx *db.Tx, b *ledger, j *job, key *keyring.Key, known map[seat]license.Token) (frontdoor.Answer, error) {
+func (r *Room) answer(tx *db.Tx, b *ledger, i int, j *job, key *keyring.Key, known map[seat]*license.Token) error {
 	p, err := look(b.programs, j.request.Program, func() (*program.Program, error) { return r.Program(tx, j.request.Program) })
 	if err != nil {
-		return frontdoor.Answer{}, err
+		return err
 	}
 	var state *activation.KeyState
 	var at seat
-	var have license.Token
 	if key != nil {
 		at = seat{key.ID, j.request.Fingerprint()}
-		have = known[at]
 		mac, err := r.Keys.MAC(*key)
 		if err != nil {
-			return frontdoor.Answer{}, err
+			return err
 		}
 		state = &activation.KeyState{
 			Program: key.Program, Track: key.Track, Year: key.Year, MAC: mac,
 			Limit: key.Limit(), Used: key.Used, Blocked: key.Blocked,
 		}
 	}
-	d, err := activation.Decide(p, state, j.request, have != "")
+	d, err := activation.Decide(p, state, j.request, known[at] != nil)
 	if err != nil {
 		b.refuse(key, err)
-		return frontdoor.Answer{Err: err}, nil
+		b.answers[i].Err = err
+		return nil
 	}
-	if d.Outcome == activation.Repeat {
-		return frontdoor.Answer{License: have}, nil
+	if d.Outcome == activation.Grant {
+		g, err := r.grant(tx, b, j, key, d)
+		if err != nil {
+			return err
+		}
+		b.facts[j.digest] = j.facts
+		key.Used++
+		known[at] = &g.token
+		b.granted = append(b.granted, g)
 	}
-	g, err := r.grant(tx, b, j, key, d)
-	if err != nil {
-		return frontdoor.Answer{}, err
-	}
-	if g.facts, err = j.request.Facts.Digest(); err != nil {
-		return frontdoor.Answer{}, err
-	}
-	if b.facts[g.facts], err = j.request.Facts.Canonical(); err != nil {
-		return frontdoor.Answer{}, err
-	}
-	key.Used++
-	known[at] = g.token
-	b.granted = append(b.granted, g)
-	return frontdoor.Answer{License: g.token}, nil
+	b.holds[i] = known[at]
+	return nil
 }
 
 func (b *ledger) refuse(key *keyring.Key, err error) {
@@ -167,30 +195,25 @@ func (b *ledger) refuse(key *keyring.Key, err error) {
 	b.refused = append(b.refused, refusal{key, code})
 }
 
-// grant signs the license of a new installation.
-func (r *Room) grant(tx *db.Tx, b *ledger, j *job, key *keyring.Key, d activation.Decision) (grant, error) {
+// grant makes out the license of a new installation, yet to be signed.
+func (r *Room) grant(tx *db.Tx, b *ledger, j *job, key *keyring.Key, d activation.Decision) (*grant, error) {
 	id, err := newID(r.Random)
 	if err != nil {
-		return grant{}, err
+		return nil, err
 	}
 	customer, err := look(b.customers, key.Customer, func() (string, error) { return r.Customer(tx, key.Customer) })
 	if err != nil {
-		return grant{}, err
+		return nil, err
 	}
 	kid, signer, err := r.Issuer(tx, key.Program)
 	if err != nil {
-		return grant{}, fmt.Errorf("license key of program %s: %w", key.Program, err)
+		return nil, fmt.Errorf("license key of program %s: %w", key.Program, err)
 	}
-	c := license.Claims{
+	return &grant{key: key, facts: j.digest, kid: kid, signer: signer, claims: license.Claims{
 		ID: id, Authority: r.Authority, Program: key.Program, Track: d.Track.ID, Year: d.Year.Year, ActivationID: d.Year.ActivationID,
 		Fingerprint: j.request.Fingerprint(), PublicKey: j.request.PublicKey, Customer: customer,
 		LastFive: key.LastFive, Seat: d.Seat, Kind: j.kind, IssuedAt: license.At(tx.Now),
-	}
-	token, err := license.Sign(c, kid, signer)
-	if err != nil {
-		return grant{}, err
-	}
-	return grant{key: key, claims: c, token: token}, nil
+	}}, nil
 }
 
 // look looks something up once.

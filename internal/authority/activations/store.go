@@ -29,8 +29,8 @@ func placeholders(from, n int) string {
 }
 
 // knownLicenses returns the licenses of those seats that are counted already.
-func knownLicenses(tx *db.Tx, seats []seat) (map[seat]license.Token, error) {
-	known := make(map[seat]license.Token, len(seats))
+func knownLicenses(tx *db.Tx, seats []seat) (map[seat]*license.Token, error) {
+	known := make(map[seat]*license.Token, len(seats))
 	byKey := map[keyring.KeyID][]license.Fingerprint{}
 	for _, s := range seats {
 		byKey[s.key] = append(byKey[s.key], s.fingerprint)
@@ -45,7 +45,7 @@ func knownLicenses(tx *db.Tx, seats []seat) (map[seat]license.Token, error) {
 	return known, nil
 }
 
-func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known map[seat]license.Token) error {
+func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known map[seat]*license.Token) error {
 	query, n := manyKnown, askedAtOnce
 	if len(some) == 1 {
 		query, n = `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint = $2`, 1
@@ -62,22 +62,21 @@ func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known 
 	defer rows.Close()
 	for rows.Next() {
 		var fingerprint []byte
-		var token string
-		if err := rows.Scan(&fingerprint, &token); err != nil {
+		var token license.Token
+		if err := rows.Scan(&fingerprint, (*string)(&token)); err != nil {
 			return err
 		}
 		if len(fingerprint) != len(license.Fingerprint{}) {
 			return fmt.Errorf("a stored fingerprint has %d bytes", len(fingerprint))
 		}
-		known[seat{key, license.Fingerprint(fingerprint)}] = license.Token(token)
+		known[seat{key, license.Fingerprint(fingerprint)}] = &token
 	}
 	return rows.Err()
 }
 
-func insertActivations(tx *db.Tx, granted []grant) error {
+func insertActivations(tx *db.Tx, granted []*grant) error {
 	rows := make([][]any, len(granted))
-	for i := range granted {
-		g := &granted[i]
+	for i, g := range granted {
 		c := &g.claims
 		rows[i] = []any{
 			string(g.key.ID), int64(c.Seat), c.Fingerprint[:], c.PublicKey[:], string(c.ID), string(g.token), string(c.Kind), g.facts[:], tx.Now.Unix(),

@@ -327,7 +327,7 @@ func (w *world) patchOne(ctx context.Context, m machine) error {
 		return err
 	}
 	id := fmt.Sprintf("%032x\n", []byte(fmt.Sprintf("%16.16s", m.Name)))
-	if err := os.WriteFile(filepath.Join(root, "etc", "machine-id"), []byte(id), 0o644); err != nil { //nolint:gosec // as on any system
+	if err := os.WriteFile(filepath.Join(root, "etc", "machine-id"), []byte(id), 0o644); err != nil {
 		return err
 	}
 	d := agent.Open(agent.Config{Root: root, Now: w.clock.now})
