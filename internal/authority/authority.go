@@ -126,14 +126,11 @@ func Init(ctx context.Context, c Config, name string) (Made, error) {
 	if err := durable.MkdirAll(filepath.Join(c.Dir, "secrets"), 0o700); err != nil {
 		return Made{}, fmt.Errorf("init authority: %w", err)
 	}
-	if _, _, err := db.Migrate(ctx, c.database()); err != nil {
-		return Made{}, err
-	}
 	err := keyring.NewSealingKey(c.SealingKey, c.Random)
 	if err != nil && problem.CodeOf(err) != keyring.SealingKeyExists { // of an attempt that did not end
 		return Made{}, err
 	}
-	a, err := open(ctx, c)
+	a, err := open(ctx, c, true)
 	if err != nil {
 		return Made{}, err
 	}
@@ -155,11 +152,9 @@ func (a *Authority) begin(ctx context.Context, name string) (Made, error) {
 	if problem.CodeOf(err) != NotInitialized {
 		return Made{}, err
 	}
-	text, err := access.NewID(a.Random, "authority")
-	if err != nil {
+	if id, err = a.pending(ctx, name); err != nil {
 		return Made{}, err
 	}
-	id = identity{ID: license.AuthorityID(text), Name: name, Epoch: 1}
 	keys, err := license.NewKeys(id.ID)
 	if err != nil {
 		return Made{}, err
@@ -171,12 +166,18 @@ func (a *Authority) begin(ctx context.Context, name string) (Made, error) {
 	me := access.Itself("authority init")
 	offline := filepath.Join(a.Dir, "offline")
 	id.Anchor, err = a.Releases.Genesis(ctx, me, releases.GenesisIn{Offline: offline, Keys: first})
+	if problem.CodeOf(err) == releases.Begun { // by an attempt that did not end
+		id.Anchor, err = a.Releases.Anchor(ctx)
+	}
 	if err != nil {
 		return Made{}, err
 	}
 	err = a.DB.Write(ctx, func(tx *db.Tx) error {
 		value, err := json.Marshal(id)
 		if err != nil {
+			return err
+		}
+		if err := a.online.make(tx, auditKeyName(id.Epoch)); err != nil {
 			return err
 		}
 		if _, err := keepSetting(tx, identityName, value); err != nil {
@@ -193,13 +194,34 @@ func Migrate(ctx context.Context, c Config) (from, to int64, err error) {
 	return db.Migrate(ctx, c.withDefaults().database())
 }
 
+// pending is the identity that an init goes on with: a new one, or that of an
+// attempt that did not end, whose id is signed into the metadata already.
+func (a *Authority) pending(ctx context.Context, name string) (id identity, err error) {
+	text, err := access.NewID(a.Random, "authority")
+	if err != nil {
+		return identity{}, err
+	}
+	err = a.DB.Write(ctx, func(tx *db.Tx) error {
+		fresh, err := json.Marshal(identity{ID: license.AuthorityID(text), Name: name, Epoch: 1})
+		if err != nil {
+			return err
+		}
+		value, err := keepSetting(tx, pendingName, fresh)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(value, &id)
+	})
+	return id, err
+}
+
 // Open opens the authority of a folder, as its one owner.
 func Open(ctx context.Context, c Config) (*Authority, error) {
 	c = c.withDefaults()
 	if _, err := os.Stat(c.SealingKey); errors.Is(err, os.ErrNotExist) {
 		return nil, problem.New(problem.NotFound, NotInitialized, "folder", c.Dir)
 	}
-	a, err := open(ctx, c)
+	a, err := open(ctx, c, false)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +244,7 @@ func Open(ctx context.Context, c Config) (*Authority, error) {
 }
 
 // open opens everything but the activations, which need an identity.
-func open(ctx context.Context, c Config) (a *Authority, err error) {
+func open(ctx context.Context, c Config, migrate bool) (a *Authority, err error) {
 	a = &Authority{Config: c}
 	defer func() {
 		if err != nil {
@@ -231,6 +253,11 @@ func open(ctx context.Context, c Config) (a *Authority, err error) {
 	}()
 	if a.owner, err = durable.Lock(c.Dir); err != nil {
 		return a, err
+	}
+	if migrate {
+		if _, _, err = db.Migrate(ctx, c.database()); err != nil {
+			return a, err
+		}
 	}
 	if a.DB, err = db.Open(ctx, c.database()); err != nil {
 		return a, err
@@ -291,6 +318,12 @@ const nonceLife = 5 * time.Minute
 func (a *Authority) openOnline(ctx context.Context) (trust.Online, error) {
 	var keys trust.Online
 	err := a.DB.Write(ctx, func(tx *db.Tx) error {
+		return a.online.make(tx, snapshotKeyName, timestampKeyName, nonceKeyName)
+	})
+	if err != nil {
+		return keys, err
+	}
+	err = a.DB.Read(ctx, func(tx *db.Tx) error {
 		snapshot, err := a.online.key(tx, snapshotKeyName)
 		if err != nil {
 			return err
@@ -299,7 +332,7 @@ func (a *Authority) openOnline(ctx context.Context) (trust.Online, error) {
 		if err != nil {
 			return err
 		}
-		nonce, _, err := a.online.secret(tx, nonceKeyName, 32)
+		nonce, err := a.online.secret(tx, nonceKeyName)
 		if err != nil {
 			return err
 		}
@@ -348,5 +381,8 @@ func (a *Authority) inForce(tx *db.Tx, id program.ID) (*program.Program, error) 
 // issuer is the key under which a program's licenses are signed.
 func (a *Authority) issuer(tx *db.Tx, id program.ID) (license.KeyID, ed25519.PrivateKey, error) {
 	key, err := a.online.key(tx, licenseKeyName(id, a.identity.Epoch))
+	if err == nil && key == nil {
+		err = errors.New("it was not made yet; import the program again")
+	}
 	return keyID(license.UseLicense, id, a.identity.Epoch), key, err
 }

@@ -384,3 +384,75 @@ func TestImport(t *testing.T) {
 		t.Error("a program that is not there is verified")
 	}
 }
+
+// An import that broke off after the sale of the program was opened harms no
+// other program, and the next import makes it good.
+func TestImportThatBrokeOff(t *testing.T) {
+	v := newVendor(t, db.Config{})
+	other, err := programs.File("windows-10")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Sales.Import(t.Context(), me(), "w.yaml", other); err != nil { // and nothing after it
+		t.Fatal(err)
+	}
+	v.stop()
+	v.open()
+	if _, ok := v.Verifier(box); !ok {
+		t.Error("the other program is unknown now")
+	}
+	if _, ok := v.Verifier("windows-10"); ok {
+		t.Error("a program without keys is served")
+	}
+	publisher, err := signing.Open(t.Context(), "file:"+v.publisher(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := v.Import(t.Context(), me(), api.ImportIn{Name: "w.yaml", File: other, Publishers: []string{signing.PublicText(publisher.Public())}, Threshold: 1})
+	if err != nil || got.New || got.Draft == nil {
+		t.Fatalf("again: %+v, %v", got, err)
+	}
+	waiting, err := v.Import(t.Context(), me(), api.ImportIn{Name: "w.yaml", File: other})
+	if err != nil || waiting.Draft == nil || waiting.Draft.Version != got.Draft.Version {
+		t.Errorf("while its draft waits: %+v, %v", waiting, err)
+	}
+	v.sign([]byte(got.Draft.Document), filepath.Join(v.config.Dir, "offline", releases.TargetsKeyFile))
+	if _, ok := v.Verifier("windows-10"); !ok {
+		t.Error("the program is not served after its import")
+	}
+	after, err := v.Import(t.Context(), me(), api.ImportIn{Name: "w.yaml", File: other})
+	if err != nil || after.Draft != nil {
+		t.Errorf("when devices know it: %+v, %v", after, err)
+	}
+}
+
+// An init that broke off before the identity was written goes on where it was.
+func TestInitThatBrokeOff(t *testing.T) {
+	v := newVendor(t, db.Config{})
+	id, anchor := v.ID(), v.Anchor()
+	if err := v.DB.Write(t.Context(), func(tx *db.Tx) error {
+		_, err := tx.Exec(`DELETE FROM settings WHERE name = 'authority'`)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	v.stop()
+	made, err := authority.Init(t.Context(), v.config, "Aurora")
+	if err != nil || made.Authority != id || made.Anchor != anchor {
+		t.Errorf("%+v, %v; it was %s with %s", made, err, id, anchor)
+	}
+}
+
+// The convenience copy of the license keys is there from the start.
+func TestJWKS(t *testing.T) {
+	v := newVendor(t, db.Config{})
+	resp, err := http.Get(v.url + "/.well-known/jwks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var set struct{ Keys []map[string]string }
+	if err := json.NewDecoder(resp.Body).Decode(&set); err != nil || len(set.Keys) != 1 || set.Keys[0]["kid"] != "license-appliance-os-1" {
+		t.Errorf("%+v, %v", set, err)
+	}
+}

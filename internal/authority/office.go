@@ -4,14 +4,15 @@ import (
 	"context"
 	"net/http"
 	"os/user"
+	"slices"
 
 	"github.com/openesu/openesu/internal/access"
 	"github.com/openesu/openesu/internal/authority/api"
 	"github.com/openesu/openesu/internal/authority/releases"
-	"github.com/openesu/openesu/internal/authority/sales"
 	"github.com/openesu/openesu/internal/db"
 	"github.com/openesu/openesu/internal/signing"
 	"github.com/openesu/openesu/internal/trust"
+	"github.com/openesu/openesu/license"
 	"github.com/openesu/openesu/program"
 )
 
@@ -52,62 +53,61 @@ func (a *Authority) Import(ctx context.Context, actor access.Actor, in api.Impor
 		return api.Imported{}, err
 	}
 	out := api.Imported{Program: p.ID, Version: p.Version, DryRun: in.DryRun}
-	if in.DryRun {
-		return out, access.May(actor, access.ProgramWrite)
+	if err := access.May(actor, access.ProgramWrite); err != nil {
+		return api.Imported{}, err
+	}
+	if err := a.Releases.Fits(ctx, p); err != nil || in.DryRun {
+		return out, err
+	}
+	// The keys come first: a program that is sold has them, whatever happens next.
+	if err := a.makeKeys(ctx, p.ID); err != nil {
+		return api.Imported{}, err
 	}
 	if p, out.New, err = a.Sales.Import(ctx, actor, in.Name, in.File); err != nil {
 		return api.Imported{}, err
 	}
-	keys, err := a.makeKeys(ctx)
-	if err != nil {
-		return api.Imported{}, err
-	}
-	a.known.mu.Lock()
-	a.known.programs = nil // look again
-	a.known.mu.Unlock()
-	draft, err := a.announce(ctx, actor, p, publishers, keys, out.New)
-	if err != nil {
-		return api.Imported{}, err
-	}
-	out.Draft = draft
-	return out, nil
+	a.forget()
+	out.Draft, err = a.announce(ctx, actor, p, publishers)
+	return out, err
 }
 
-// makeKeys sees to it that every program has its online keys, and returns
-// trust/keys.json.
-func (a *Authority) makeKeys(ctx context.Context) (text []byte, err error) {
-	err = a.DB.Write(ctx, func(tx *db.Tx) error {
-		ids, err := sales.ProgramIDs(tx)
-		if err != nil {
-			return err
+// makeKeys sees to it that a program has its online keys.
+func (a *Authority) makeKeys(ctx context.Context, ids ...program.ID) error {
+	return a.DB.Write(ctx, func(tx *db.Tx) error {
+		for _, id := range ids {
+			if err := a.online.make(tx, licenseKeyName(id, a.identity.Epoch), accessKeyName(id, a.identity.Epoch)); err != nil {
+				return err
+			}
 		}
-		keys, err := a.verificationKeys(tx, ids)
-		if err != nil {
-			return err
-		}
-		text, err = keys.JSON()
-		return err
+		return nil
 	})
-	return text, err
 }
 
-// announce drafts the targets that tell devices of a program, when there is
-// anything to tell.
-func (a *Authority) announce(ctx context.Context, actor access.Actor, p *program.Program, publishers trust.Signers, keys []byte, changed bool) (*api.Draft, error) {
-	drafts, err := a.Releases.Drafts(ctx, actor, trust.Targets)
+// announce drafts the targets that tell devices of a program, when they are not
+// told yet: it compares with what is signed or waits for it, so that an import
+// that broke off is made good by the next one.
+func (a *Authority) announce(ctx context.Context, actor access.Actor, p *program.Program, publishers trust.Signers) (*api.Draft, error) {
+	waiting, any, err := a.Releases.Waiting(ctx, p.ID)
 	if err != nil {
 		return nil, err
 	}
-	known, err := a.Releases.Publishers(ctx, p.ID)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case len(publishers.Keys) == 0 && len(known.Keys) == 0:
+	if len(publishers.Keys) == 0 && len(waiting.Publishers.Keys) == 0 {
 		return nil, nil //nolint:nilnil // nobody may publish for it yet
-	case len(publishers.Keys) == 0 && !changed:
-		if len(drafts) == 0 {
-			return nil, nil //nolint:nilnil // devices know it
+	}
+	keys, err := a.keysWith(ctx, waiting.Keys)
+	if err != nil {
+		return nil, err
+	}
+	told, err := waiting.Says(p, keys)
+	switch {
+	case err != nil:
+		return nil, err
+	case told && len(publishers.Keys) == 0 && !any:
+		return nil, nil //nolint:nilnil // devices know it
+	case told && len(publishers.Keys) == 0:
+		drafts, err := a.Releases.Drafts(ctx, actor, trust.Targets)
+		if err != nil || len(drafts) == 0 {
+			return nil, err
 		}
 		d := api.DraftOf(drafts[0])
 		return &d, nil
@@ -122,6 +122,36 @@ func (a *Authority) announce(ctx context.Context, actor access.Actor, p *program
 	}
 	d := api.DraftOf(signed.Draft)
 	return &d, nil
+}
+
+// keysWith is trust/keys.json with the keys of all programs added: what stands
+// there already, of former epochs or closed, stays as it is.
+func (a *Authority) keysWith(ctx context.Context, text []byte) ([]byte, error) {
+	var all []license.VerificationKey
+	if text != nil {
+		listed, err := license.ParseKeys(text)
+		if err != nil {
+			return nil, err
+		}
+		all = listed.All()
+	}
+	err := a.DB.Read(ctx, func(tx *db.Tx) error {
+		own, err := a.ownKeys(tx)
+		for _, k := range own {
+			if !slices.ContainsFunc(all, func(have license.VerificationKey) bool { return have.ID == k.ID }) {
+				all = append(all, k)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	keys, err := license.NewKeys(a.identity.ID, all...)
+	if err != nil {
+		return nil, err
+	}
+	return keys.JSON()
 }
 
 // signers are the publishers that an import names.

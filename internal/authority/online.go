@@ -23,7 +23,11 @@ type identity struct {
 	Anchor string `json:"anchor"`
 }
 
-const identityName = "authority"
+const (
+	identityName = "authority"
+	// pendingName is the identity of an init that has not ended.
+	pendingName = "authority/pending"
+)
 
 func readIdentity(tx *db.Tx) (identity, error) {
 	var id identity
@@ -37,65 +41,81 @@ func readIdentity(tx *db.Tx) (identity, error) {
 	return id, json.Unmarshal(value, &id)
 }
 
-// online are the keys that a running authority needs: sealed at rest, made when
-// they are first asked for, the same for every process on one database.
+// online are the keys that a running authority needs: sealed at rest, the same
+// for every process on one database. They are made by make, in a transaction of
+// its own, and read by the others.
 type online struct {
 	vault  *keyring.Vault
 	random io.Reader
 
-	mu   sync.Mutex
-	keys map[string]ed25519.PrivateKey
+	mu     sync.Mutex // of the map, never held over a query
+	opened map[string][]byte
 }
 
-const onlinePurpose = "esu-online-key-v1"
+const (
+	onlinePurpose = "esu-online-key-v1"
+	secretSize    = 32 // bytes of every one, seeds of Ed25519 among them
+)
 
-// key returns the key of a name, making it in tx when there is none.
-func (o *online) key(tx *db.Tx, name string) (ed25519.PrivateKey, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if key, ok := o.keys[name]; ok {
-		return key, nil
+// make makes those that are not there yet.
+func (o *online) make(tx *db.Tx, names ...string) error {
+	for _, name := range names {
+		have, err := setting(tx, settingOf(name))
+		if err != nil {
+			return err
+		}
+		if have != nil {
+			continue
+		}
+		fresh := make([]byte, secretSize)
+		if _, err := io.ReadFull(o.random, fresh); err != nil {
+			return fmt.Errorf("make key %s: %w", name, err)
+		}
+		sealed, err := o.vault.Seal(fresh, onlinePurpose, name)
+		if err != nil {
+			return fmt.Errorf("seal key %s: %w", name, err)
+		}
+		if _, err := keepSetting(tx, settingOf(name), sealed); err != nil {
+			return err
+		}
 	}
-	seed, made, err := o.secret(tx, name, ed25519.SeedSize)
-	if err != nil {
+	return nil
+}
+
+func settingOf(name string) string { return "online/" + name }
+
+// secret returns the bytes that are kept under a name; nil is none.
+func (o *online) secret(tx *db.Tx, name string) ([]byte, error) {
+	o.mu.Lock()
+	secret, ok := o.opened[name]
+	o.mu.Unlock()
+	if ok {
+		return secret, nil
+	}
+	sealed, err := setting(tx, settingOf(name))
+	if err != nil || sealed == nil {
 		return nil, err
 	}
-	key := ed25519.NewKeyFromSeed(seed)
-	if made { // by a transaction that may yet roll back
-		return key, nil
+	secret, err = o.vault.Open(sealed, onlinePurpose, name)
+	if err != nil || len(secret) != secretSize {
+		return nil, fmt.Errorf("open key %s: %w", name, err)
 	}
-	if o.keys == nil {
-		o.keys = map[string]ed25519.PrivateKey{}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.opened == nil {
+		o.opened = map[string][]byte{}
 	}
-	o.keys[name] = key
-	return key, nil
+	o.opened[name] = secret
+	return secret, nil
 }
 
-// secret returns size random bytes that are kept, sealed, under a name, and
-// whether this transaction made them.
-func (o *online) secret(tx *db.Tx, name string, size int) (secret []byte, made bool, err error) {
-	sealed, err := setting(tx, "online/"+name)
-	if err != nil {
-		return nil, false, err
+// key is the Ed25519 key of a name; nil is none.
+func (o *online) key(tx *db.Tx, name string) (ed25519.PrivateKey, error) {
+	seed, err := o.secret(tx, name)
+	if err != nil || seed == nil {
+		return nil, err
 	}
-	if sealed == nil {
-		made = true
-		fresh := make([]byte, size)
-		if _, err := io.ReadFull(o.random, fresh); err != nil {
-			return nil, false, fmt.Errorf("make key %s: %w", name, err)
-		}
-		if sealed, err = o.vault.Seal(fresh, onlinePurpose, name); err != nil {
-			return nil, false, fmt.Errorf("seal key %s: %w", name, err)
-		}
-		if sealed, err = keepSetting(tx, "online/"+name, sealed); err != nil {
-			return nil, false, err
-		}
-	}
-	secret, err = o.vault.Open(sealed, onlinePurpose, name)
-	if err != nil || len(secret) != size {
-		return nil, false, fmt.Errorf("open key %s: %w", name, err)
-	}
-	return secret, made, nil
+	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 // Names of online keys.
@@ -108,7 +128,8 @@ const (
 	nonceKeyName     = "nonce"
 )
 
-// verificationKeys are the public halves that trust/keys.json lists for a program.
+// verificationKeys are the public halves that trust/keys.json lists for a
+// program; none where its keys were not made yet.
 func (o *online) verificationKeys(tx *db.Tx, p program.ID, epoch int) ([]license.VerificationKey, error) {
 	var keys []license.VerificationKey
 	for _, k := range []struct {
@@ -116,7 +137,7 @@ func (o *online) verificationKeys(tx *db.Tx, p program.ID, epoch int) ([]license
 		name string
 	}{{license.UseLicense, licenseKeyName(p, epoch)}, {license.UseAccess, accessKeyName(p, epoch)}} {
 		key, err := o.key(tx, k.name)
-		if err != nil {
+		if err != nil || key == nil {
 			return nil, err
 		}
 		keys = append(keys, license.VerificationKey{

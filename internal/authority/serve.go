@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/openesu/openesu/internal/access"
@@ -60,8 +61,13 @@ func (b backend) History(ctx context.Context, id program.ID) (*wire.History, err
 // trusted is what access requests are held against, kept for a moment so that
 // serving bytes asks no database.
 type trusted struct {
-	mu       sync.Mutex
+	refresh sync.Mutex // held by the one that reads it anew
+	now     atomic.Pointer[snapshot]
+}
+
+type snapshot struct {
 	at       time.Time
+	keys     license.Keys
 	programs map[program.ID]trustedProgram
 }
 
@@ -72,6 +78,9 @@ type trustedProgram struct {
 
 const trustedFor = 5 * time.Second
 
+// forget has the next question read it anew.
+func (a *Authority) forget() { a.known.now.Store(nil) }
+
 // Verifier is what licenses of a program are held against.
 func (a *Authority) Verifier(id program.ID) (license.Verifier, bool) {
 	t, ok := a.lookUp(id)
@@ -79,30 +88,59 @@ func (a *Authority) Verifier(id program.ID) (license.Verifier, bool) {
 }
 
 func (a *Authority) lookUp(id program.ID) (trustedProgram, bool) {
-	a.known.mu.Lock()
-	defer a.known.mu.Unlock()
-	if now := a.Now(); a.known.programs == nil || now.Sub(a.known.at) > trustedFor || now.Before(a.known.at) {
-		programs, err := a.readTrusted()
-		if err != nil { // what is known stays good for a while longer
-			a.Log.Error("read programs", "err", err)
-		} else {
-			a.known.programs, a.known.at = programs, now
-		}
-	}
-	t, ok := a.known.programs[id]
+	s := a.trusts()
+	t, ok := s.programs[id]
 	return t, ok
 }
 
-func (a *Authority) readTrusted() (map[program.ID]trustedProgram, error) {
+// trusts is the snapshot at hand. One caller reads it anew when it is old, and
+// the others go on with the old one meanwhile; only the first ever has to wait.
+func (a *Authority) trusts() *snapshot {
+	s, now := a.known.now.Load(), a.Now()
+	if s != nil && !now.Before(s.at) && now.Sub(s.at) <= trustedFor {
+		return s
+	}
+	if s == nil {
+		a.known.refresh.Lock()
+	} else if !a.known.refresh.TryLock() {
+		return s
+	}
+	defer a.known.refresh.Unlock()
+	if newer := a.known.now.Load(); newer != nil && newer != s {
+		return newer
+	}
+	read, err := a.readTrusted()
+	if err != nil { // what is known stays good for a while longer
+		a.Log.Error("read programs", "err", err)
+		read = &snapshot{}
+		if s != nil {
+			read.keys, read.programs = s.keys, s.programs
+		}
+	}
+	read.at = now
+	a.known.now.Store(read)
+	return read
+}
+
+func (a *Authority) readTrusted() (*snapshot, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	programs := map[program.ID]trustedProgram{}
-	err := a.DB.Read(ctx, func(tx *db.Tx) error {
-		ids, err := sales.ProgramIDs(tx)
-		if err != nil {
-			return err
+	published, err := a.Releases.Published(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{programs: map[program.ID]trustedProgram{}}
+	if s.keys, err = license.ParseKeys(published.Keys); err != nil {
+		return nil, err
+	}
+	var ended license.Ended
+	if published.Ended != nil {
+		if ended, err = license.ParseEnded(published.Ended); err != nil {
+			return nil, err
 		}
-		keys, err := a.verificationKeys(tx, ids)
+	}
+	err = a.DB.Read(ctx, func(tx *db.Tx) error {
+		ids, err := sales.ProgramIDs(tx)
 		if err != nil {
 			return err
 		}
@@ -111,48 +149,44 @@ func (a *Authority) readTrusted() (map[program.ID]trustedProgram, error) {
 			if err != nil {
 				return err
 			}
-			if p == nil {
-				continue
-			}
 			key, err := a.online.key(tx, accessKeyName(id, a.identity.Epoch))
 			if err != nil {
 				return err
 			}
-			programs[id] = trustedProgram{license.Verifier{Program: p, Keys: keys}, key}
+			if p != nil && key != nil {
+				s.programs[id] = trustedProgram{license.Verifier{Program: p, Keys: s.keys, Ended: ended}, key}
+			}
 		}
 		return nil
 	})
-	return programs, err
+	return s, err
 }
 
-// verificationKeys is trust/keys.json for these programs.
-func (a *Authority) verificationKeys(tx *db.Tx, ids []program.ID) (license.Keys, error) {
+// ownKeys are the public halves of the online keys of every program.
+func (a *Authority) ownKeys(tx *db.Tx) ([]license.VerificationKey, error) {
+	ids, err := sales.ProgramIDs(tx)
+	if err != nil {
+		return nil, err
+	}
 	var all []license.VerificationKey
 	for _, id := range ids {
 		keys, err := a.online.verificationKeys(tx, id, a.identity.Epoch)
 		if err != nil {
-			return license.Keys{}, err
+			return nil, err
 		}
 		all = append(all, keys...)
 	}
-	return license.NewKeys(a.identity.ID, all...)
+	return all, nil
 }
 
 // Clockwork releases what is due and keeps the timestamp fresh, until ctx ends.
 func (a *Authority) Clockwork(ctx context.Context) {
 	const look = 5 * time.Second
 	me := access.Itself("clockwork")
-	var renewed, witnessed time.Time
+	var witnessed time.Time
 	for {
 		if err := a.Tick(ctx, me); err != nil && ctx.Err() == nil {
 			a.Log.Error("release what is due", "err", err)
-		}
-		if now := a.Now(); now.Sub(renewed) >= time.Hour || now.Before(renewed) {
-			if err := a.Releases.Renew(ctx, me); err != nil && ctx.Err() == nil {
-				a.Log.Error("renew timestamp", "err", err)
-			} else {
-				renewed = now
-			}
 		}
 		if now := a.Now(); now.Sub(witnessed) >= time.Minute || now.Before(witnessed) {
 			if err := a.witness(ctx); err != nil && ctx.Err() == nil {
@@ -169,9 +203,9 @@ func (a *Authority) Clockwork(ctx context.Context) {
 	}
 }
 
-// Tick releases what is due now.
+// Tick releases what is due now, and keeps the timestamp young.
 func (a *Authority) Tick(ctx context.Context, actor access.Actor) error {
-	published, err := a.Releases.Release(ctx, actor)
+	published, err := a.Releases.Tick(ctx, actor)
 	if err != nil {
 		return err
 	}
@@ -197,12 +231,13 @@ func (a *Authority) Serve(ctx context.Context, address string, ready func(addres
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	public := &http.Server{Handler: a.public(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	public := &http.Server{Handler: a.public(), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute}
 	local := &http.Server{Handler: a.office(), ReadHeaderTimeout: 10 * time.Second, ConnContext: withPeer}
 	errs := make(chan error, 2)
 	go func() { errs <- public.Serve(listener) }()
 	go func() { errs <- local.Serve(socket) }()
-	go a.Clockwork(ctx)
+	var clockwork sync.WaitGroup
+	clockwork.Go(func() { a.Clockwork(ctx) })
 	if ready != nil {
 		ready(listener.Addr().String())
 	}
@@ -212,9 +247,24 @@ func (a *Authority) Serve(ctx context.Context, address string, ready func(addres
 	case <-ctx.Done():
 		err = nil
 	}
-	closing, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	cancel()
+	clockwork.Wait()
+	closing, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer stop()
-	return errors.Join(err, public.Shutdown(closing), local.Shutdown(closing))
+	return errors.Join(err, end(closing, public), end(closing, local))
+}
+
+// patience is how long requests under way are waited for when a server stops.
+const patience = 10 * time.Second
+
+// end lets a server finish what it does; what takes too long, a download say, is
+// cut off, and its device goes on later.
+func end(ctx context.Context, s *http.Server) error {
+	err := s.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.Close()
+	}
+	return err
 }
 
 // public is what the TCP address answers.
@@ -224,10 +274,20 @@ func (a *Authority) public() http.Handler {
 	mux.HandleFunc("GET /readyz", a.ready)
 	mux.HandleFunc("GET /.well-known/jwks.json", a.jwks)
 	mux.HandleFunc("GET "+CheckpointPath, a.serveCheckpoint)
-	mux.Handle("/api/", a.Office())
-	mux.Handle("/openapi.json", a.Office())
+	office := a.Office()
+	mux.Handle("/api/", unhurried(office))
+	mux.Handle("/openapi.json", office)
 	mux.Handle("/", a.FrontDoor())
 	return mux
+}
+
+// unhurried takes the limit of time off a request's body: publishers send
+// payloads. Who has no token is refused before any of it is read.
+func unhurried(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // where there is one
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (a *Authority) ready(w http.ResponseWriter, r *http.Request) {
@@ -255,15 +315,10 @@ func (a *Authority) jwks(w http.ResponseWriter, _ *http.Request) {
 	set := struct {
 		Keys []key `json:"keys"`
 	}{Keys: []key{}}
-	a.known.mu.Lock()
-	for _, p := range a.known.programs {
-		for _, k := range p.verifier.Keys.All() {
-			if k.Use == license.UseLicense {
-				set.Keys = append(set.Keys, key{"OKP", "Ed25519", k.ID, k.Public, "sig"})
-			}
+	for _, k := range a.trusts().keys.All() {
+		if k.Use == license.UseLicense {
+			set.Keys = append(set.Keys, key{"OKP", "Ed25519", k.ID, k.Public, "sig"})
 		}
-		break // every program's verifier has the whole list
 	}
-	a.known.mu.Unlock()
 	wire.WriteJSON(w, http.StatusOK, set)
 }

@@ -25,7 +25,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -155,7 +154,7 @@ func add[In, Out any](s *server, op operation, act func(ctx context.Context, act
 		DefaultStatus: op.status, MaxBodyBytes: op.limit, BodyReadTimeout: time.Minute,
 		Metadata: map[string]any{metaOperation: &op}, Middlewares: huma.Middlewares{s.receive},
 		Responses: map[string]*huma.Response{"default": {Description: "A refusal", Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: s.schemaOf(Refusal{})},
+			"application/problem+json": {Schema: s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Refusal](), true, "")},
 		}}},
 	}
 	if op.limit == 0 {
@@ -188,8 +187,6 @@ func add[In, Out any](s *server, op operation, act func(ctx context.Context, act
 func (op *operation) repeatable() bool {
 	return op.method != http.MethodGet && !op.stream && !op.dry
 }
-
-func (s *server) schemaOf(v any) *huma.Schema { return schemaOf(s.huma, v) }
 
 // exchange is one request on its way through an operation.
 type exchange struct {
@@ -300,7 +297,7 @@ func (s *server) unknownRoutes(mux *http.ServeMux) http.Handler {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
 			refusal = problem.New(problem.Invalid, MethodWrong, "method", r.Method, "path", r.URL.Path, "methods", allowed)
 		}
-		s.writeProblem(w, r.Context(), r.Header.Get("Accept-Language"), refusal)
+		s.send(w, s.render(r.Context(), r.Header.Get("Accept-Language"), "", refusal))
 	})
 }
 
@@ -314,9 +311,6 @@ func allowedMethods(mux *http.ServeMux, r *http.Request) (allowed []string) {
 	}
 	return allowed
 }
-
-// isCanceled reports whether nobody waits for the answer any more.
-func isCanceled(err error) bool { return errors.Is(err, context.Canceled) }
 
 // schemaName is huma's name of a schema, with its package's before it where that
 // is another one: two packages may have a type of the same name.

@@ -41,7 +41,7 @@ type WishLine struct {
 // SellerPrice is a seller's own unit price of one year.
 type SellerPrice struct {
 	Year  program.Year `json:"year"`
-	Price string       `json:"price" doc:"USD 50.00"`
+	Price string       `json:"price" doc:"A currency's code and an amount, as the price list writes them"`
 }
 
 // QuoteWish is a Wish on a day.

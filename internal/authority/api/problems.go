@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,10 +27,10 @@ type Refusal struct {
 // Error makes the refusal's document an error, for those who decoded one.
 func (r *Refusal) Error() string { return fmt.Sprintf("%s: %s", r.Code, r.Detail) }
 
-// GetStatus and ContentType are what huma asks of an error that it is to send.
+// GetStatus is the status with which huma sends it.
 func (r *Refusal) GetStatus() int { return r.Status }
 
-// ContentType is that of problems.
+// ContentType is that of problems (RFC 9457).
 func (r *Refusal) ContentType(string) string { return "application/problem+json" }
 
 // about is what of a request is needed to answer it.
@@ -64,18 +63,18 @@ func (s *server) render(ctx context.Context, lang, operation string, err error) 
 	problems := problem.All(err)
 	if len(problems) == 0 {
 		id := s.requestID()
-		if !isCanceled(err) {
+		if !errors.Is(err, context.Canceled) { // nobody waits any more
 			s.Log.ErrorContext(ctx, "internal error", "operation", operation, "request", id, "error", err)
 		}
 		d := wire.Render(problem.New(problem.Internal, wire.InternalError), renderer)
 		d.Request = id
 		return &Refusal{Problem: d}
 	}
-	under, _ := errors.AsType[ofProgram](err)
+	of, _ := errors.AsType[ofProgram](err)
 	documents := make([]wire.Problem, len(problems))
 	for i, p := range problems {
 		documents[i] = wire.Render(p, renderer)
-		documents[i].Vendor = under.codes[p.Code]
+		documents[i].Vendor = of.codes[p.Code]
 	}
 	return &Refusal{documents[0], documents[1:]}
 }
@@ -84,10 +83,6 @@ func (s *server) render(ctx context.Context, lang, operation string, err error) 
 func (s *server) answer(x *exchange, err error) {
 	_, w := humago.Unwrap(x.inner)
 	s.send(w, s.refuse(x.ctx, err))
-}
-
-func (s *server) writeProblem(w http.ResponseWriter, ctx context.Context, lang string, err error) {
-	s.send(w, s.render(ctx, lang, "", err))
 }
 
 func (s *server) send(w http.ResponseWriter, d *Refusal) {
@@ -138,8 +133,4 @@ func misfit(m *huma.ErrorModel, limit int64) error {
 		return errors.New(m.Detail + ": " + what)
 	}
 	return problem.New(problem.Invalid, Invalid, "what", what)
-}
-
-func schemaOf(a huma.API, v any) *huma.Schema {
-	return a.OpenAPI().Components.Schemas.Schema(reflect.TypeOf(v), true, "")
 }

@@ -83,6 +83,20 @@ type session struct {
 	token     string
 	transport http.RoundTripper
 	closer    io.Closer
+	asked     map[string]int // writes so far, by route
+}
+
+// nextKey is the person's key for a command's first write to a route, and one of
+// its own for each further one.
+func (s *session) nextKey(route string) string {
+	if s.asked == nil {
+		s.asked = map[string]int{}
+	}
+	s.asked[route]++
+	if n := s.asked[route]; n > 1 {
+		return fmt.Sprintf("%s#%d", s.key, n)
+	}
+	return s.key
 }
 
 // act makes a command's function of one that talks to the API.
@@ -143,6 +157,9 @@ func (s *session) dial() error {
 	}
 	if s.token = strings.TrimSpace(s.token); s.token == "" {
 		return problem.New(problem.Unauthenticated, TokenMissing, "server", s.server)
+	}
+	if ip := net.ParseIP(base.Hostname()); base.Scheme == "http" && base.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		s.env.Say("warning: the token travels to %s unencrypted; use https", base.Host)
 	}
 	return nil
 }
@@ -233,7 +250,7 @@ func (s *session) call(ctx context.Context, method, path, contentType string, bo
 		r.Header.Set("Authorization", "Bearer "+s.token)
 	}
 	if s.key != "" && method != http.MethodGet {
-		r.Header.Set("Idempotency-Key", s.key)
+		r.Header.Set("Idempotency-Key", s.nextKey(method+" "+path))
 	}
 	client := http.Client{Transport: s.transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(r)

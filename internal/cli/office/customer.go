@@ -159,7 +159,6 @@ func (s *session) importCustomer(ctx context.Context, row customerRow, dry bool,
 	}
 	seen[folded] = true
 	if !dry {
-		s.key = "" // each row is a request of its own
 		return post[sales.Customer](ctx, s, "/customers", row.in)
 	}
 	if folded == "" {

@@ -2,7 +2,9 @@ package office_test
 
 import (
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/openesu/openesu/internal/cli"
 	"github.com/openesu/openesu/internal/cli/authority"
 	"github.com/openesu/openesu/internal/cli/office"
+	"github.com/openesu/openesu/internal/term"
 )
 
 // TestMain lets the stories run the office's commands as a program, at the time
@@ -50,11 +53,24 @@ func now() time.Time {
 	return time.Now()
 }
 
+// exits is a story's command that runs a program and wants its exit code.
+func exits(code int) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		err := ts.Exec(args[0], args[1:]...)
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != code {
+			ts.Fatalf("%v: %v, want exit code %d", args, err, code)
+		}
+	}
+}
+
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"fails": exits(term.Failed), "nothing": exits(term.NothingToDo), "refused": exits(term.Refused), "wrong": exits(term.WrongUse),
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("ESU_DATA", env.WorkDir+"/vendor")
 			env.Setenv("ESU_TEST_NOW", "2021-01-04T12:00:00Z")

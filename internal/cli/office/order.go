@@ -64,7 +64,7 @@ func (w *wish) flags(c *cobra.Command) {
 	f.StringVar(&w.Seller, "seller", "", "the partner who sells, by id or name")
 	f.StringVar(&w.Provider, "provider", "", "a reseller's provider, by id or name (default: its own)")
 	f.StringVar(&w.Agreement, "agreement", "", "an agreement's number")
-	f.StringArrayVar(&w.prices, "seller-price", nil, "YEAR=PRICE where the seller sets it, \"1=USD 55.00\" (repeat)")
+	f.StringArrayVar(&w.prices, "seller-price", nil, "YEAR=PRICE where the seller sets it, a code and an amount as the price list writes them (repeat)")
 	f.BoolVar(&w.Home, "home", false, "the customer is a home user")
 }
 

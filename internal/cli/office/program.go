@@ -159,6 +159,9 @@ func (o *office) programImport() *cobra.Command {
 				return err
 			}
 			var signed *api.Signed
+			if done.New && done.Draft == nil && len(in.Publishers) == 0 {
+				o.env.Say("Nobody may publish for %s yet, so devices do not know of it: import it again with --publisher KEY.", done.Program)
+			}
 			if done.Draft != nil {
 				if signed, err = s.signTargets(ctx, *done.Draft, keys); err != nil {
 					return err
@@ -181,12 +184,12 @@ func (o *office) programImport() *cobra.Command {
 }
 
 func (o *office) showImport(done api.Imported) error {
-	rows := term.Rows{Columns: []string{"PROGRAM", "VERSION", "NEW", "SIGNED"}}
-	signed := "yes"
+	rows := term.Rows{Columns: []string{"PROGRAM", "VERSION", "NEW", "WAITS FOR"}}
+	waits := ""
 	if done.Draft != nil {
-		signed = fmt.Sprintf("%d missing", done.Draft.Missing)
+		waits = fmt.Sprintf("%d signatures missing", done.Draft.Missing)
 	}
-	rows.Add(done.Program, done.Version, yes(done.New), signed)
+	rows.Add(done.Program, done.Version, yes(done.New), waits)
 	if err := o.env.Show(done, rows); err != nil {
 		return err
 	}
