@@ -87,7 +87,7 @@ func (a *Authority) makeKeys(ctx context.Context, ids ...program.ID) error {
 // told yet: it compares with what is signed or waits for it, so that an import
 // that broke off is made good by the next one.
 func (a *Authority) announce(ctx context.Context, actor access.Actor, p *program.Program, publishers trust.Signers) (*api.Draft, error) {
-	waiting, any, err := a.Releases.Waiting(ctx, p.ID)
+	waiting, pending, err := a.Releases.Waiting(ctx, p.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func (a *Authority) announce(ctx context.Context, actor access.Actor, p *program
 	switch {
 	case err != nil:
 		return nil, err
-	case told && len(publishers.Keys) == 0 && !any:
+	case told && len(publishers.Keys) == 0 && !pending:
 		return nil, nil //nolint:nilnil // devices know it
 	case told && len(publishers.Keys) == 0:
 		drafts, err := a.Releases.Drafts(ctx, actor, trust.Targets)

@@ -191,10 +191,10 @@ func (op *operation) repeatable() bool {
 // exchange is one request on its way through an operation.
 type exchange struct {
 	inner
-	ctx    context.Context
-	body   io.Reader // nil: the request's own
-	status int       // 0: as the handler says
-	keep   *kept     // nil: the answer goes straight out
+	ctx    context.Context //nolint:containedctx // lives as long as the request
+	body   io.Reader       // nil: the request's own
+	status int             // 0: as the handler says
+	keep   *kept           // nil: the answer goes straight out
 }
 
 type inner huma.Context

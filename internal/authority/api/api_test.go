@@ -32,7 +32,7 @@ func TestRefusals(t *testing.T) {
 		code   problem.Code
 		detail string
 	}{
-		{"unknown member", ask{method: "POST", path: "/customers", body: `{"name":"A","nmae":"B"}`, who: &owner}, 400, api.Invalid, "nmae"},
+		{"unknown member", ask{method: "POST", path: "/customers", body: `{"name":"A","naam":"B"}`, who: &owner}, 400, api.Invalid, "naam"},
 		{"missing member", ask{method: "POST", path: "/customers", body: `{}`, who: &owner}, 400, api.Invalid, "name"},
 		{"wrong type", ask{method: "POST", path: "/customers", body: `{"name":1}`, who: &owner}, 400, api.Invalid, "name"},
 		{"no document", ask{method: "POST", path: "/customers", body: `{"name":`, who: &owner}, 400, api.Invalid, "JSON"},

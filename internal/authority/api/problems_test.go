@@ -27,7 +27,7 @@ func TestRender(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "disk on fire") || !strings.Contains(text, r.Request) || !strings.Contains(text, "operation=op") {
 		t.Errorf("log: %s", text)
 	}
-	if under(p, nil) != nil || under(nil, first) != error(first) {
+	if under(p, nil) != nil || !errors.Is(under(nil, first), error(first)) {
 		t.Error("a program makes an error of nothing")
 	}
 }

@@ -77,7 +77,7 @@ func (o *office) updateMakeKey() *cobra.Command {
 				return err
 			}
 			public := signing.PublicText(key.Public())
-			if err := os.WriteFile(args[0]+".pub", []byte(public+"\n"), 0o644); err != nil { //nolint:gosec // it is public
+			if err := os.WriteFile(args[0]+".pub", []byte(public+"\n"), 0o644); err != nil { // it is public
 				return fmt.Errorf("write public key: %w", err)
 			}
 			rows := term.Rows{Columns: []string{"FILE", "PUBLIC KEY"}}

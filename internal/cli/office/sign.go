@@ -182,16 +182,14 @@ func (o *office) updateSign() *cobra.Command {
 // waiting are the drafts that lack signatures. Where a program has none at all,
 // one is made of what is staged for the earliest instant.
 func (s *session) waiting(ctx context.Context, id string, targets bool) (path string, drafts []api.Draft, err error) {
-	all, path := api.Drafts{}, "/trust/targets/draft"
-	if targets {
-		all, err = get[api.Drafts](ctx, s, path, nil)
-	} else {
+	path = "/trust/targets/draft"
+	if !targets {
 		if id, err = s.oneProgram(ctx, id); err != nil {
 			return "", nil, err
 		}
 		path = at("/drafts/%s", id)
-		all, err = get[api.Drafts](ctx, s, path, nil)
 	}
+	all, err := get[api.Drafts](ctx, s, path, nil)
 	if err != nil {
 		return "", nil, err
 	}

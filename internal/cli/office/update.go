@@ -155,7 +155,7 @@ func (g *staging) put(ctx context.Context, s *session, p *api.StagePayload, path
 		if err != nil {
 			return err
 		}
-		defer os.Remove(packed.Name())
+		defer func() { _ = os.Remove(packed.Name()) }() // a temporary file
 		f.Close()
 		f, p.Name, p.Unpacked = packed, p.Name+".tar.zst", summary.Bytes
 		if p.Installer == "" {
@@ -200,7 +200,7 @@ func pack(folder string) (*os.File, install.Summary, error) {
 	}
 	if err != nil {
 		f.Close()
-		os.Remove(f.Name())
+		_ = os.Remove(f.Name())
 		return nil, summary, fmt.Errorf("pack %s: %w", folder, err)
 	}
 	return f, summary, nil
@@ -213,7 +213,7 @@ func measure(ctx context.Context, f *os.File) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("measure %s: %w", f.Name(), err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return 0, fmt.Errorf("measure %s: %w", f.Name(), err)
