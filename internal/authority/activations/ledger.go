@@ -8,8 +8,10 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode"
 
 	"github.com/openesu/openesu/activation"
 	"github.com/openesu/openesu/internal/access"
@@ -211,9 +213,21 @@ func (r *Room) grant(tx *db.Tx, b *ledger, j *job, key *keyring.Key, d activatio
 	}
 	return &grant{key: key, facts: j.digest, kid: kid, signer: signer, claims: license.Claims{
 		ID: id, Authority: r.Authority, Program: key.Program, Track: d.Track.ID, Year: d.Year.Year, ActivationID: d.Year.ActivationID,
-		Fingerprint: j.request.Fingerprint(), PublicKey: j.request.PublicKey, Customer: customer,
+		Fingerprint: j.request.Fingerprint(), PublicKey: j.request.PublicKey, Customer: onLicense(customer),
 		LastFive: key.LastFive, Seat: d.Seat, Kind: j.kind, IssuedAt: license.At(tx.Now),
 	}}, nil
+}
+
+// onLicense is a customer's name as a license takes it: on one line, 200 bytes at
+// most. Sales takes no other names, but once did.
+func onLicense(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, name)
+	return strings.ToValidUTF8(name[:min(len(name), 200)], "") // what is left of a letter that was cut
 }
 
 // look looks something up once.

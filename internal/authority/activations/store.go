@@ -1,7 +1,10 @@
 package activations
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,6 +77,22 @@ func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known 
 	return rows.Err()
 }
 
+// Known tells whether an installation was ever activated here, under whichever
+// key, and the device key that it did that with. For other rooms' transactions.
+func Known(tx *db.Tx, f license.Fingerprint) (key license.PublicKey, known bool, err error) {
+	var stored []byte
+	err = tx.QueryRow(`SELECT public_key FROM activations WHERE fingerprint = $1 ORDER BY activated_at, key_id LIMIT 1`, f[:]).Scan(&stored)
+	switch {
+	case errors.Is(err, db.ErrNoRows):
+		return key, false, nil
+	case err != nil:
+		return key, false, err
+	case len(stored) != len(key):
+		return key, false, fmt.Errorf("the stored device key of installation %s has %d bytes", f, len(stored))
+	}
+	return license.PublicKey(stored), true, nil
+}
+
 func insertActivations(tx *db.Tx, granted []*grant) error {
 	rows := make([][]any, len(granted))
 	for i, g := range granted {
@@ -90,8 +109,10 @@ func insertActivations(tx *db.Tx, granted []*grant) error {
 
 func insertFacts(tx *db.Tx, facts map[[32]byte][]byte) error {
 	rows := make([][]any, 0, len(facts))
-	for digest, body := range facts {
-		rows = append(rows, []any{digest[:], body})
+	// In one order, so that processes that store the same do not wait for each other
+	// in a circle.
+	for _, d := range slices.SortedFunc(maps.Keys(facts), func(a, b [32]byte) int { return bytes.Compare(a[:], b[:]) }) {
+		rows = append(rows, []any{d[:], facts[d]})
 	}
 	_, err := tx.InsertMissing("facts", []string{"digest", "body"}, rows)
 	return err

@@ -3,7 +3,6 @@ package sales
 import (
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
@@ -11,7 +10,7 @@ import (
 	"github.com/openesu/openesu/problem"
 )
 
-// maxName is the most characters of a name.
+// maxName is the most bytes of a name: what a license has room for.
 const maxName = 200
 
 // Fold is a name as it is compared: without case, accents, width and needless
@@ -35,11 +34,14 @@ func Fold(name string) string {
 	return strings.Join(strings.Fields(folded), " ")
 }
 
-// checkName trims a name and returns it folded.
+// checkName trims a name and returns it folded. Every name that it takes can
+// stand on a license. Characters that steer a terminal or turn the direction of
+// writing are refused, not dropped: with them a name reads as another.
 func checkName(name *string) (string, error) {
 	*name = strings.Join(strings.Fields(strings.ToValidUTF8(*name, "")), " ")
 	folded := Fold(*name)
-	if folded == "" || utf8.RuneCountInString(*name) > maxName {
+	steers := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+	if folded == "" || len(*name) > maxName || strings.ContainsFunc(*name, steers) {
 		return "", problem.New(problem.Invalid, NameBad, "name", *name, "limit", maxName)
 	}
 	return folded, nil

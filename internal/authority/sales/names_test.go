@@ -50,7 +50,15 @@ func TestCheckName(t *testing.T) {
 	if err != nil || name != "Contoso Ltd" || folded != "contoso ltd" {
 		t.Errorf("%q, %q, %v", name, folded, err)
 	}
-	for _, bad := range []string{"", " \t", "\u0301", strings.Repeat("é", maxName+1)} {
+	for _, good := range []string{strings.Repeat("a", maxName), strings.Repeat("é", maxName/2), "نرم\u200cافزار"} {
+		if _, err := checkName(&good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{
+		"", " \t", "\u0301", strings.Repeat("a", maxName+1), strings.Repeat("é", maxName/2) + "a",
+		"Con\x00toso", "Con\x1b[2Jtoso", "Con\u009btoso", "Contoso\u202e dtL", "\u2066Contoso", "Contoso\u200f",
+	} {
 		if _, err := checkName(&bad); problem.CodeOf(err) != NameBad {
 			t.Errorf("%q: %v", bad, err)
 		}

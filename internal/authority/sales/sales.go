@@ -39,7 +39,7 @@ import (
 )
 
 const (
-	// NameBad: a name is empty or too long.
+	// NameBad: a name is empty, too long, or has characters that steer a terminal.
 	NameBad problem.Code = "sales.name-bad"
 	// CustomerExists: another customer has the name.
 	CustomerExists problem.Code = "sales.customer-exists"
