@@ -7,6 +7,7 @@ package testkit
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"testing"
 )
@@ -15,6 +16,11 @@ import (
 // tells where it was looked for or how to get it.
 func Need(t testing.TB, what string, found bool, how string) {
 	t.Helper()
+	need(t, os.Stderr, what, found, how)
+}
+
+func need(t testing.TB, loud io.Writer, what string, found bool, how string) {
+	t.Helper()
 	if found {
 		return
 	}
@@ -22,6 +28,6 @@ func Need(t testing.TB, what string, found bool, how string) {
 		t.Fatalf("%s is missing and ESU_TEST_ALL=1 allows no skip: %s", what, how)
 	}
 	// Skip alone is only seen with -v.
-	fmt.Fprintf(os.Stderr, "=== NOT TESTED: %s needs %s: %s\n", t.Name(), what, how)
+	fmt.Fprintf(loud, "=== NOT TESTED: %s needs %s: %s\n", t.Name(), what, how)
 	t.Skipf("needs %s: %s", what, how)
 }

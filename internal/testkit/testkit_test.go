@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"bytes"
 	"runtime"
+	"strings"
 	"testing"
 )
 
@@ -37,14 +39,18 @@ func TestNeed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Setenv("ESU_TEST_ALL", tc.all)
 			var v verdict
+			var loud bytes.Buffer
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				Need(&v, "a unicorn", tc.found, "look in the forest")
+				need(&v, &loud, "a unicorn", tc.found, "look in the forest")
 			}()
 			<-done
 			if v.skipped != tc.skipped || v.failed != tc.failed {
 				t.Errorf("skipped %v, failed %v; want %v, %v", v.skipped, v.failed, tc.skipped, tc.failed)
+			}
+			if told := strings.HasPrefix(loud.String(), "=== NOT TESTED: TestOfTestkit needs a unicorn"); told != tc.skipped {
+				t.Errorf("said %q", loud.String())
 			}
 		})
 	}
