@@ -235,7 +235,7 @@ func Open(ctx context.Context, c Config) (*Authority, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Close())
 	}
-	a.Reports = reports.Open(reports.Config{DB: a.DB, Authority: a.identity.ID, Nonces: a.nonces.Valid, Now: a.Now, Log: a.Log})
+	a.Reports = reports.Open(reports.Config{DB: a.DB, Authority: a.identity.ID, Nonces: a.nonces.Valid, Known: activations.Known, Now: a.Now, Log: a.Log})
 	a.Activations = activations.Open(activations.Config{
 		DB: a.DB, Keys: a.Keys, Writer: a.Writer, Authority: a.identity.ID, Random: a.Random, Log: a.Log,
 		Program: a.inForce, Customer: sales.NameOf, Issuer: a.issuer,

@@ -41,7 +41,7 @@ func openPostgresPool(ctx context.Context, c Config) (*sql.DB, error) {
 	// A process that was stopped in the middle of a transaction must not hold its
 	// locks for ever.
 	config.RuntimeParams["idle_in_transaction_session_timeout"] = "60s"
-	// A plan that is kept from when a table was empty reads all of it when it is
+	// A plan that is kept from when a table was empty goes the wrong way when it is
 	// large. Planning anew costs little beside that: statements here are short.
 	config.RuntimeParams["plan_cache_mode"] = "force_custom_plan"
 	config.OnNotice = func(conn *pgconn.PgConn, n *pgconn.Notice) {

@@ -14,11 +14,19 @@ import (
 	"github.com/openesu/openesu/license"
 )
 
-// askedAtOnce is how many seats one statement asks about. The list has one
-// length, padded, so that there is one statement to prepare.
-const askedAtOnce = 64
+// askedAtOnce is how many seats one statement asks about at most, and aFew is a
+// shorter list for small batches. Lists are padded, so that there are few
+// statements to prepare and short ones to plan.
+const (
+	askedAtOnce = 64
+	aFew        = 8
+)
 
-var manyKnown = `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint IN (` + placeholders(2, askedAtOnce) + `)`
+func knownQuery(n int) string {
+	return `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint IN (` + placeholders(2, n) + `)`
+}
+
+var knownAmong = map[int]string{1: knownQuery(1), aFew: knownQuery(aFew), askedAtOnce: knownQuery(askedAtOnce)}
 
 func placeholders(from, n int) string {
 	var b strings.Builder
@@ -49,16 +57,19 @@ func knownLicenses(tx *db.Tx, seats []seat) (map[seat]*license.Token, error) {
 }
 
 func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known map[seat]*license.Token) error {
-	query, n := manyKnown, askedAtOnce
-	if len(some) == 1 {
-		query, n = `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint = $2`, 1
+	n := askedAtOnce
+	switch {
+	case len(some) == 1:
+		n = 1
+	case len(some) <= aFew:
+		n = aFew
 	}
 	args := make([]any, 1, 1+n)
 	args[0] = string(key)
 	for i := range n {
 		args = append(args, some[min(i, len(some)-1)][:])
 	}
-	rows, err := tx.Query(query, args...)
+	rows, err := tx.Query(knownAmong[n], args...)
 	if err != nil {
 		return err
 	}

@@ -3,25 +3,39 @@ package api_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openesu/openesu/internal/access"
+	"github.com/openesu/openesu/internal/agent/install"
 	"github.com/openesu/openesu/internal/authority/api"
 	"github.com/openesu/openesu/internal/authority/releases"
 	"github.com/openesu/openesu/program"
 	"github.com/openesu/openesu/update"
 )
 
+// packed is a payload that devices can install.
+func packed(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	if _, err := install.Pack(&b, fstest.MapFS{"VERSION": {Data: []byte("one"), Mode: 0o644}}); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func TestFromPayloadToRelease(t *testing.T) {
 	w := newWorld(t)
 	w.program()
-	bytes := "some payload"
+	bytes := packed(t)
 	sum := sha256.Sum256([]byte(bytes))
 	digest := update.Digest(hex.EncodeToString(sum[:]))
 	w.refused(w.do(ask{method: "PUT", path: "/payloads/" + string(digest), body: "other bytes", who: &owner}), 400, api.PayloadDiffers)
-	if put := read[api.Payload](w, w.do(ask{method: "PUT", path: "/payloads/" + string(digest), body: bytes, who: &owner})); put != (api.Payload{SHA256: digest, Size: 12}) {
+	if put := read[api.Payload](w, w.do(ask{method: "PUT", path: "/payloads/" + string(digest), body: bytes, who: &owner})); put != (api.Payload{SHA256: digest, Size: int64(len(bytes))}) {
 		t.Errorf("put %+v", put)
 	}
 	stage := api.StageUpdate{Update: "KB4598279", Kind: "monthly-rollup", Payloads: []api.StagePayload{{Name: "a.tar.zst", Installer: "files", SHA256: digest}}}
@@ -60,7 +74,7 @@ func TestFromPayloadToRelease(t *testing.T) {
 	if none := ok[api.Published](w, "POST", "/releases", nil); len(none.Released) != 0 {
 		t.Errorf("released early: %+v", none)
 	}
-	w.advance(9 * 24 * 3600 * 1e9)
+	w.advance(staged.Instant.Add(time.Hour).Sub(w.now)) // an hour after its instant
 	done := ok[api.Published](w, "POST", "/releases", nil)
 	if diff := cmp.Diff([]program.UpdateID{"KB4598279"}, done.Released); diff != "" {
 		t.Error(diff)

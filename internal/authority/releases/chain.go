@@ -278,6 +278,19 @@ func (s *state) toDraft(id program.ID, updates []program.UpdateID) (*step, error
 	return st, s.inTime(p, st.add)
 }
 
+// waiting are the updates, sorted, that a version would release.
+func (s *state) waiting(d *trust.Draft) []program.UpdateID {
+	id := program.ID(d.Role())
+	var all []program.UpdateID
+	for u := range listedBy(d) {
+		if r := s.rows[key{id, u}]; r != nil && r.State != Released {
+			all = append(all, u)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // inTime refuses updates whose release day has passed: they would be released on
 // another day than the one that their coverage year follows from (rule K4).
 func (s *state) inTime(p *program.Program, updates []program.UpdateID) error {

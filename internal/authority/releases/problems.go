@@ -38,16 +38,26 @@ const (
 	ProgramOver problem.Code = "releases.program-over"
 	// TrackUnserved: the release day is in no coverage year of a named track.
 	TrackUnserved problem.Code = "releases.track-unserved"
+	// TracksFree: tracks are named for an update that everybody gets.
+	TracksFree problem.Code = "releases.tracks-free"
 	// DayIrregular: the day is no regular release day, and nobody said out of band.
 	DayIrregular problem.Code = "releases.day-irregular"
 	// InstantPast: the instant has passed already.
 	InstantPast problem.Code = "releases.instant-past"
-	// DayPast: the release day has passed before enough publishers signed.
+	// DayPast: the release day has passed before the update could come out.
 	DayPast problem.Code = "releases.day-past"
 	// PayloadNone: an update would have nothing to install.
 	PayloadNone problem.Code = "releases.payload-none"
 	// PayloadMissing: the depot does not hold a payload.
 	PayloadMissing problem.Code = "releases.payload-missing"
+	// InstallerUnknown: devices have no such installer.
+	InstallerUnknown problem.Code = "releases.installer-unknown"
+	// PayloadUnfit: no device could unpack a payload.
+	PayloadUnfit problem.Code = "releases.payload-unfit"
+	// UnpackedDiffers: a payload unpacks to another size than was said.
+	UnpackedDiffers problem.Code = "releases.unpacked-differs"
+	// CheckMissing: a payload does not hold the check as a program.
+	CheckMissing problem.Code = "releases.check-missing"
 	// SupersedesUnknown: a superseded update is not known.
 	SupersedesUnknown problem.Code = "releases.supersedes-unknown"
 	// SupersedesWithdrawn: a superseded update was withdrawn.

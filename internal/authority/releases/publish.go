@@ -112,11 +112,9 @@ func (r *Room) offer(ctx context.Context, s *state, withTargets bool) (next *tru
 			continue
 		}
 		chain := s.chains[role]
-		due := -1
-		for i, st := range chain {
-			if st.signed && !st.instant.After(s.now) {
-				due = i
-			}
+		due, late := s.due(role)
+		if late != nil {
+			held = append(held, Held{role, late})
 		}
 		if due < 0 {
 			continue
@@ -133,6 +131,27 @@ func (r *Room) offer(ctx context.Context, s *state, withTargets bool) (next *tru
 	}
 	repo, err = repo.Publish(ctx, r.cfg.Online, s.now, trust.Regular)
 	return &repo, taken, held, err
+}
+
+// due is the last version of a program that can be published, -1 for none, and
+// why a later one cannot although it is due: with it an update would come out
+// after its day. All versions behind that one contain the update too.
+func (s *state) due(role trust.Role) (last int, late error) {
+	last = -1
+	for i, st := range s.chains[role] {
+		if !st.signed || st.instant.After(s.now) {
+			continue
+		}
+		p, err := s.program(program.ID(role))
+		if err == nil {
+			err = s.inTime(p, s.waiting(st.draft))
+		}
+		if err != nil {
+			return last, err
+		}
+		last = i
+	}
+	return last, nil
 }
 
 // sealedFiles are the manifests of a program that are not released yet, by path.

@@ -20,8 +20,10 @@
 //     manifest, no history, and its payloads answer like ones that never were
 //     (rule D3). Until then its manifest and the drafts that list it are sealed.
 //   - Coverage years follow from the release day in the program's time zone and
-//     are fixed by the publishers' signatures (rule K4). A signature that comes
-//     after that day is refused.
+//     are fixed by the publishers' signatures (rule K4). So an update comes out
+//     on that day or not at all: a signature that comes later is refused, and a
+//     version that is due later, because the server was down or an update in it
+//     was not signed in time, is held. What missed its day is staged anew.
 //   - Every act loads what stands, decides, and saves in one transaction by
 //     compare-and-swap on (epoch, version), so two processes never publish two
 //     versions with one number. Signing happens in between, under no lock.
@@ -160,11 +162,16 @@ type month struct {
 	month   string // YYYY-MM
 }
 
+// changed reports whether an act has anything to write.
+func (s *state) changed() bool {
+	return s.next != nil || s.floor != nil || len(s.touched)+len(s.redrawn)+len(s.quieted) > 0
+}
+
 // errMoved says that somebody else's act came in between.
 var errMoved = errors.New("the repository has moved on")
 
 // act loads, decides and saves, again from the beginning when another act came
-// in between.
+// in between. An act that changes nothing writes nothing.
 func (r *Room) act(ctx context.Context, actor access.Actor, decide func(*state) ([]audit.Entry, error)) error {
 	const attempts = 8
 	for attempt := 1; ; attempt++ {
@@ -173,7 +180,7 @@ func (r *Room) act(ctx context.Context, actor access.Actor, decide func(*state) 
 			return err
 		}
 		entries, err := decide(s)
-		if err != nil {
+		if err != nil || !s.changed() && len(entries) == 0 {
 			return err
 		}
 		for i := range entries {

@@ -3,7 +3,9 @@ package releases
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -60,7 +62,7 @@ func TestAnUpdateComesAtItsInstantAndNotBefore(t *testing.T) {
 		defer payload.Body.Close()
 		body, err := io.ReadAll(payload.Body)
 		fatal(t, err)
-		same(t, "payload", "bytes of KB4537820", string(body))
+		same(t, "payload", string(in.Payloads[0].SHA256), fmt.Sprintf("%x", sha256.Sum256(body)))
 		same(t, "payload's update", program.UpdateID("KB4537820"), payload.Updates[0].ID)
 		c, err := v.Catalog(v.Context(), win)
 		fatal(t, err)
@@ -188,6 +190,8 @@ func TestInsertingHasLaterOnesSignedAnew(t *testing.T) {
 		}
 		same(t, "states", map[program.UpdateID]State{"KB2": Staged, "KB3": Staged}, v.states())
 		v.sign(d.Draft, "alice", "bob")
+		v.at("2020-02-11 10:00")
+		v.tick()
 		v.at("2020-03-10 10:00")
 		v.tick()
 		same(t, "without the second signatures", []program.UpdateID{"KB2"}, v.sees(device))
@@ -196,17 +200,104 @@ func TestInsertingHasLaterOnesSignedAnew(t *testing.T) {
 	})
 }
 
-// What was signed in time comes out when a server that was down comes back.
+// What was signed in time comes out when a server that was down comes back on the
+// same day.
 func TestAfterAnOutage(t *testing.T) {
 	each(t, func(v *vendor) {
 		v.stage(v.rollup("KB1"))
 		v.sign(v.draft().Draft, "alice", "bob")
-		v.at("2020-02-13 04:00")
+		v.at("2020-02-11 23:59")
 		v.Room = New(v.office)
 		same(t, "released", 1, len(v.tick().Released))
-		r, err := v.Show(t.Context(), support, win, "KB1")
+	})
+}
+
+// A server that was down over midnight, here between two years, lets nothing out
+// under a day that is over. Staged anew, the update has the year of its new day;
+// what waits behind it is held with it, and what is due before it comes.
+func TestAfterAnOutageOverMidnight(t *testing.T) { // rule K4
+	eachFrom(t, "2021-01-10 09:00", func(v *vendor) {
+		device := v.device()
+		out, err := v.ImportHistory(t.Context(), owner, ImportIn{Program: win, Text: []byte("date,kb,kind,supersedes,esu_year\n2020-02-11,KB1,Monthly Rollup,,1\n")})
 		fatal(t, err)
-		same(t, "its day stays", "2020-02-11", r.Update.Released.String())
+		in := v.rollup("KB2")
+		in.At = instant("2021-01-12 10:00") // the last day of year 1
+		same(t, "year", program.Year(1), v.stage(in).Update.Years["windows-7"])
+		v.sign(v.draft().Draft, "alice", "bob")
+		in = v.rollup("KB3")
+		in.At, in.OutOfBand = instant("2021-01-13 09:00"), true
+		v.stage(in)
+		v.sign(v.draft().Draft, "alice", "bob")
+		v.at("2021-01-13 10:00")
+		v.Room = New(v.office)
+		p := v.tick()
+		if len(p.Released) != 0 || len(p.Held) != 1 || p.Held[0].Role != trust.Role(win) {
+			t.Fatalf("published %+v", p)
+		}
+		wantCode(t, p.Held[0].Err, DayPast)
+		same(t, "states", map[program.UpdateID]State{"KB1": Queued, "KB2": Queued, "KB3": Queued}, v.states())
+		v.sign(out.Draft, "alice", "bob") // an import comes out whenever it is signed
+		same(t, "what is due before it", []program.UpdateID{"KB1"}, v.sees(device))
+
+		_, err = v.Withdraw(t.Context(), owner, win, "KB2")
+		fatal(t, err)
+		again := v.rollup("KB2")
+		again.OutOfBand = true
+		same(t, "year, staged anew", program.Year(2), v.stage(again).Update.Years["windows-7"])
+		v.draft()
+		drafts, err := v.Drafts(t.Context(), owner, trust.Role(win))
+		fatal(t, err)
+		for _, d := range drafts {
+			v.sign(d, "alice", "carol")
+		}
+		same(t, "a device sees", []program.UpdateID{"KB1", "KB3", "KB2"}, v.sees(device))
+	})
+}
+
+// A version that was signed early contains an earlier one that never was. That
+// one's update does not come out with it after its own day.
+func TestASignedVersionOverAnUnsignedOne(t *testing.T) { // rule K4
+	each(t, func(v *vendor) {
+		device := v.device()
+		v.stage(v.rollup("KB1")) // on 2020-02-11
+		v.draft()
+		later := v.rollup("KB2")
+		later.At = instant("2020-03-10 10:00")
+		v.stage(later)
+		v.sign(v.draft("KB2").Draft, "alice", "bob")
+		same(t, "signed with it", Queued, v.states()["KB1"])
+		v.at("2020-03-10 10:00")
+		p := v.tick()
+		if len(p.Released) != 0 || len(p.Held) != 1 {
+			t.Fatalf("published %+v", p)
+		}
+		wantCode(t, p.Held[0].Err, DayPast)
+		out, err := v.Withdraw(t.Context(), owner, win, "KB1")
+		fatal(t, err)
+		v.sign(out.Again[0], "alice", "bob")
+		same(t, "without it", []program.UpdateID{"KB2"}, v.sees(device))
+	})
+}
+
+// An act that changes nothing writes nothing: others need not decide anew for it.
+func TestIdleActsWriteNothing(t *testing.T) {
+	each(t, func(v *vendor) {
+		version := func() (n int64) {
+			t.Helper()
+			fatal(t, v.office.DB.Read(t.Context(), func(tx *db.Tx) error {
+				return tx.QueryRow(`SELECT version FROM repository`).Scan(&n)
+			}))
+			return n
+		}
+		before := version()
+		for range 3 {
+			_, err := v.Release(t.Context(), owner)
+			fatal(t, err)
+		}
+		same(t, "after three releases of nothing", before, version())
+		v.at("2020-02-03 11:00")
+		v.tick()
+		same(t, "after a new timestamp", before+1, version())
 	})
 }
 

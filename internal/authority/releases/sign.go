@@ -77,14 +77,7 @@ func (s *state) complete(st *step) error {
 	if err != nil {
 		return err
 	}
-	var waiting []program.UpdateID
-	for u := range listedBy(st.draft) {
-		if r := s.rows[key{id, u}]; r != nil && r.State != Released {
-			waiting = append(waiting, u)
-		}
-	}
-	slices.Sort(waiting)
-	if err := s.inTime(p, waiting); err != nil {
+	if err := s.inTime(p, s.waiting(st.draft)); err != nil {
 		return err
 	}
 	repo, err := s.working()

@@ -2,7 +2,6 @@ package releases
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"github.com/openesu/openesu/civil"
 	"github.com/openesu/openesu/internal/access"
 	"github.com/openesu/openesu/internal/audit"
-	"github.com/openesu/openesu/internal/depot"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/program"
 	"github.com/openesu/openesu/update"
@@ -36,7 +34,7 @@ type StageIn struct {
 	At        time.Time // zero: the next regular release; out of band: now
 	OutOfBand bool      // on another day than the regular one (rule D3)
 
-	Tracks        []program.TrackID // none: all that the release day serves
+	Tracks        []program.TrackID // none: all that the release day serves; not for what is free
 	Editions      []program.EditionID
 	Architectures []program.Arch
 	Supersedes    []program.UpdateID
@@ -47,11 +45,11 @@ type StageIn struct {
 // PayloadIn is a file that the depot holds (Receive).
 type PayloadIn struct {
 	Name          string
-	Installer     string
+	Installer     string // "files"
 	Architectures []program.Arch
 	SHA256        update.Digest
-	Unpacked      int64 // bytes; 0 is not known
-	Check         string
+	Unpacked      int64  // bytes of all files in it; 0: as many as there are
+	Check         string // a program in it
 }
 
 // Receive takes a payload into the depot. It is not served before an update that
@@ -69,8 +67,12 @@ func (r *Room) Stage(ctx context.Context, actor access.Actor, in StageIn) (Relea
 	if err := access.May(actor, access.UpdateStage); err != nil {
 		return Release{}, err
 	}
+	payloads, err := r.payloads(ctx, in) // which may take a while
+	if err != nil {
+		return Release{}, err
+	}
 	var out Release
-	err := r.act(ctx, actor, func(s *state) ([]audit.Entry, error) {
+	err = r.act(ctx, actor, func(s *state) ([]audit.Entry, error) {
 		p, err := s.program(in.Program)
 		if err != nil {
 			return nil, err
@@ -90,9 +92,7 @@ func (r *Room) Stage(ctx context.Context, actor access.Actor, in StageIn) (Relea
 		if err != nil {
 			return nil, err
 		}
-		if u.Payloads, err = r.payloads(in); err != nil {
-			return nil, err
-		}
+		u.Payloads = payloads
 		one := &row{Release: Release{Update: u, State: Staged, Instant: at, StagedAt: s.now, Actor: actor.String()}}
 		if err := s.supersedence(one); err != nil {
 			return nil, err
@@ -152,6 +152,8 @@ func newUpdate(p *program.Program, in StageIn, day civil.Date) (*update.Update, 
 		return nil, problem.New(problem.Invalid, RatingUnknown, "program", p.ID, "rating", u.Rating, "ratings", p.Ratings.Order)
 	case !u.Ungated && !slices.Contains(p.Ratings.Covered, u.Rating): // rule P2
 		return nil, problem.New(problem.Refused, RatingNotCovered, "update", u.ID, "rating", u.Rating, "covered", p.Ratings.Covered)
+	case u.Ungated && len(in.Tracks) > 0: // tracks say who needs which year, and nobody needs one
+		return nil, problem.New(problem.Invalid, TracksFree, "update", u.ID)
 	case u.OutOfBand && !in.OutOfBand && !kind.OutOfBand: // rule D3
 		return nil, problem.New(problem.Refused, DayIrregular, "update", u.ID, "released", day, "regular", p.Calendar.ReleaseDay(day.Year(), day.Month()))
 	}
@@ -223,33 +225,6 @@ func contentEnded(p *program.Program, in StageIn, day civil.Date) error {
 		return problem.New(problem.Refused, ContentEnded, "update", in.Update, "content", of[0].Name, "ended", of[0].Ends.Date, "released", day)
 	}
 	return nil
-}
-
-// payloads reads from the depot what the manifest says of each file.
-func (r *Room) payloads(in StageIn) ([]update.Payload, error) {
-	if len(in.Payloads) == 0 {
-		return nil, problem.New(problem.Invalid, PayloadNone, "update", in.Update)
-	}
-	var all []update.Payload
-	for _, p := range in.Payloads {
-		file, err := r.cfg.Depot.Open(p.SHA256)
-		if problem.CodeOf(err) == depot.NotFound {
-			return nil, problem.New(problem.Invalid, PayloadMissing, "update", in.Update, "payload", p.Name, "digest", p.SHA256).Because(err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		info, err := file.Stat()
-		_ = file.Close() // it was only looked at
-		if err != nil {
-			return nil, fmt.Errorf("payload %s: %w", p.SHA256, err)
-		}
-		all = append(all, update.Payload{
-			Name: p.Name, Installer: p.Installer, Architectures: p.Architectures, SHA256: p.SHA256,
-			Size: info.Size(), Unpacked: p.Unpacked, Check: p.Check,
-		})
-	}
-	return all, nil
 }
 
 // supersedence lets an update supersede only what is there, by then.

@@ -63,6 +63,10 @@ func TestStaging(t *testing.T) {
 			{"a track whose years are over", func(in *StageIn) {
 				in.Tracks, in.At = []program.TrackID{"windows-7"}, instant("2023-02-14 10:00")
 			}, TrackUnserved},
+			{"tracks of what is free", func(in *StageIn) { in.Rating, in.Free, in.Tracks = "Moderate", true, []program.TrackID{"windows-7"} }, TracksFree},
+			{"tracks of an ungated kind", func(in *StageIn) {
+				in.Kind, in.Content, in.Tracks = "definitions", "scep-2012", []program.TrackID{"windows-7"}
+			}, TracksFree},
 			{"after every year", func(in *StageIn) { in.At = instant("2025-01-14 10:00") }, ProgramOver},
 			{"nothing to install", func(in *StageIn) { in.Payloads = nil }, PayloadNone},
 			{"a payload that has not arrived", func(in *StageIn) { in.Payloads[0].SHA256 = update.Digest(strings.Repeat("0", 64)) }, PayloadMissing},

@@ -9,14 +9,15 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openesu/openesu/internal/access"
+	"github.com/openesu/openesu/internal/agent/install"
 	"github.com/openesu/openesu/internal/audit"
 	"github.com/openesu/openesu/internal/authority/keyring"
 	"github.com/openesu/openesu/internal/authority/schema"
@@ -152,10 +153,19 @@ func (v *vendor) targetsKey() signing.Signer {
 	return s
 }
 
-// payload takes bytes into the depot.
+// payload packs a product with one file of text, as publishers do, and takes it
+// into the depot.
 func (v *vendor) payload(text string) PayloadIn {
 	v.Helper()
-	d, _, err := v.Receive(v.Context(), owner, strings.NewReader(text))
+	var packed bytes.Buffer
+	_, err := install.Pack(&packed, fstest.MapFS{"readme": {Data: []byte(text)}, "bin/check": {Data: []byte("#!/bin/sh\n"), Mode: 0o755}})
+	fatal(v, err)
+	return v.receive(packed.Bytes())
+}
+
+func (v *vendor) receive(payload []byte) PayloadIn {
+	v.Helper()
+	d, _, err := v.Receive(v.Context(), owner, bytes.NewReader(payload))
 	fatal(v, err)
 	return PayloadIn{Name: "update.tar.zst", Installer: "files", SHA256: d}
 }

@@ -13,8 +13,12 @@
 // bounded by wire.ParseReport and not verified: whoever judges a fleet does that
 // with the keys and endings of the day on which it asks.
 //
-// The first report of a fingerprint binds its public key, and another key is
-// refused. The counter of a device grows with each report. One that does not is
+// Reports are taken of installations that were activated here, with the key that
+// they activated with, and of no others: else anybody could fill the database
+// with fingerprints of his own making. So a device that nobody bought coverage
+// for does not report to an authority (to a site it does, where it has enrolled
+// with a token). What is refused writes nothing. A row keeps its key: another one
+// is refused. The counter of a device grows with each report. One that does not is
 // a second branch of the same state, a clone: that is kept with its time and
 // blocks nothing, and the very same report that comes twice is none (as long as
 // memory knows the first). What is in memory and not yet written (counter, last
@@ -47,6 +51,8 @@ import (
 const (
 	// BodyWanted asks for the facts and licenses themselves.
 	BodyWanted problem.Code = "reports.body-wanted"
+	// UnknownInstallation is one that was never activated here.
+	UnknownInstallation problem.Code = "reports.unknown-installation"
 	// OtherKey is a known installation that reports with another key.
 	OtherKey problem.Code = "reports.other-key"
 	// Closing is a report that came while the server was stopping.
@@ -60,6 +66,9 @@ type Config struct {
 	// Nonces reports whether this server gave a nonce, not too long ago.
 	Nonces func(nonce string, now time.Time) bool
 	Now    func() time.Time
+	// Known tells whether an installation was ever activated here, and with which
+	// key. What it says of a known one never changes.
+	Known func(*db.Tx, license.Fingerprint) (license.PublicKey, bool, error)
 
 	Remember int           // installations held in memory, about 300 bytes each; 262144 when zero
 	MaxBatch int           // installations in one transaction; 256 when zero
@@ -156,8 +165,8 @@ func (r *Room) Report(ctx context.Context, text string) error {
 		return err
 	}
 	answer := r.memory.glance(in)
-	if in.Facts == nil && (answer == unknown || answer == changed) { // or another process has had them
-		if err := r.recall(ctx, in.Fingerprint); err != nil {
+	if answer == unknown || in.Facts == nil && answer == changed { // or another process has had them
+		if err := r.recall(ctx, in); err != nil {
 			return err
 		}
 		answer = r.memory.glance(in)
@@ -202,22 +211,33 @@ func digest(text update.Digest) (d Digest, err error) {
 	return d, nil
 }
 
-// recall brings an installation from the database into memory.
-func (r *Room) recall(ctx context.Context, f license.Fingerprint) error {
+// recall brings an installation from the database into memory. One that has no
+// row yet is admitted, or refused.
+func (r *Room) recall(ctx context.Context, in *report) error {
+	f := in.Fingerprint
 	var have Installation
-	var found bool
+	var found, known bool
+	var key license.PublicKey
 	err := r.DB.Read(ctx, func(tx *db.Tx) (err error) {
-		have, found, err = Find(tx, f)
+		if have, found, err = Find(tx, f); err == nil && !found {
+			key, known, err = r.Known(tx, f)
+		}
 		return err
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("recall installation %s: %w", f, err)
-	}
-	if !found {
-		r.memory.forget(f)
+	case found:
+		r.memory.put(have, mark{})
 		return nil
 	}
-	r.memory.put(have, mark{})
+	r.memory.forget(f)
+	switch {
+	case !known:
+		return problem.New(problem.Refused, UnknownInstallation, "fingerprint", f)
+	case key != in.PublicKey:
+		return refuseKey(in)
+	}
 	return nil
 }
 

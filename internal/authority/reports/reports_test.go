@@ -39,6 +39,7 @@ type office struct {
 	db     *db.DB
 	nonces *frontdoor.Nonces
 	now    atomic.Int64
+	keys   sync.Map     // of activated installations, by fingerprint
 	boxes  atomic.Int64 // names for many
 }
 
@@ -57,13 +58,21 @@ func (o *office) at(after time.Duration) { o.now.Store(start().Add(after).Unix()
 // room opens a room as a process does; it may be closed earlier than the test ends.
 func (o *office) room(change func(*reports.Config)) *reports.Room {
 	o.Helper()
-	c := reports.Config{DB: o.db, Authority: "vendor", Nonces: o.nonces.Valid, Now: o.clock, Every: time.Hour}
+	c := reports.Config{DB: o.db, Authority: "vendor", Nonces: o.nonces.Valid, Now: o.clock, Every: time.Hour, Known: o.known}
 	if change != nil {
 		change(&c)
 	}
 	r := reports.Open(c)
 	o.Cleanup(r.Close)
 	return r
+}
+
+func (o *office) known(_ *db.Tx, f license.Fingerprint) (license.PublicKey, bool, error) {
+	key, found := o.keys.Load(f)
+	if !found {
+		return license.PublicKey{}, false, nil
+	}
+	return key.(license.PublicKey), true, nil
 }
 
 // box is a device that reports, as far as a server sees it.
@@ -75,7 +84,15 @@ type box struct {
 	licenses []license.Token
 }
 
+// box is a device that was activated.
 func (o *office) box(name string) *box {
+	b := o.stranger(name)
+	o.keys.Store(b.Fingerprint, b.PublicKey)
+	return b
+}
+
+// stranger is a device that never was.
+func (o *office) stranger(name string) *box {
 	return &box{office: o, Device: licensetest.NewDevice(name), licenses: []license.Token{"first.of." + license.Token(name)},
 		facts: device.Facts{Program: "appliance-os", Edition: "standard", Arch: "x64"}}
 }
@@ -295,6 +312,53 @@ func TestRepeatsAreNoClones(t *testing.T) {
 		same := b.say(false, func(d *wire.DeviceReport) { d.Counter = 2 })
 		sent(t, r, same, "") // another report of that number is one
 		b.want(2, 0, 0)
+	})
+}
+
+// Who was never activated is refused, with bodies and without, and leaves no
+// trace: not even the turn of a writer. Once activated, it reports.
+func TestStrangersAreRefused(t *testing.T) {
+	each(t, func(t *testing.T, o *office) {
+		r, b := o.room(func(c *reports.Config) { c.Patience = time.Second }), o.stranger("one")
+		// Another one writes for long: who waits for a turn waits in vain.
+		writing, done := make(chan struct{}), make(chan error, 1)
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		go func() {
+			done <- o.db.Write(context.Background(), func(*db.Tx) error {
+				close(writing)
+				<-ctx.Done()
+				return nil
+			})
+		}()
+		<-writing
+		b.reports(r, false, reports.UnknownInstallation)
+		b.reports(r, true, reports.UnknownInstallation)
+		end()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		if _, found := b.row(); found {
+			t.Error("a row")
+		}
+		var facts, licenses int
+		if err := o.db.Read(t.Context(), func(tx *db.Tx) error {
+			return tx.QueryRow(`SELECT (SELECT count(*) FROM facts), (SELECT count(*) FROM installation_licenses)`).Scan(&facts, &licenses)
+		}); err != nil || facts+licenses > 0 {
+			t.Errorf("%d facts and %d lists, %v", facts, licenses, err)
+		}
+
+		o.keys.Store(b.Fingerprint, b.PublicKey)
+		r = o.room(nil)
+		thief := *b
+		thief.Key = licensetest.Key("thief")
+		for _, whole := range []bool{false, true} {
+			thief.reports(r, whole, reports.OtherKey) // before its owner ever reported
+		}
+		b.reports(r, false, reports.BodyWanted)
+		b.reports(r, true, "")
+		b.want(4, never, 0)
 	})
 }
 
