@@ -14,7 +14,7 @@
 //	device.key      the installation's Ed25519 key, PKCS #8 in PEM
 //	trust/          verified metadata (package trust)
 //	keys/           product keys, a file for each activation id
-//	licenses/       licenses, a file for each activation id
+//	licenses/       licenses, several for an activation id: NUMBER-ID.jws, as they came
 //	facts.json      what is installed, and what was told at enrollment
 //	downloads/      payloads by digest; DIGEST.partial while they arrive
 //	closed/         lists of licenses that stay valid under closed keys
@@ -74,6 +74,8 @@ const (
 	IdentityChanged problem.Code = "agent.identity-changed"
 	// StateDamaged is a file of the state that cannot be read.
 	StateDamaged problem.Code = "agent.state-damaged"
+	// StateExposed is a state that others than its owner and root may change.
+	StateExposed problem.Code = "agent.state-exposed"
 	// StateHidden is a state that this person may not read.
 	StateHidden problem.Code = "agent.state-hidden"
 	// NoKeyInstalled is an activation where there is nothing to activate.
@@ -113,6 +115,8 @@ type Config struct {
 	Elevated func() bool
 	// Transport replaces the default way to servers.
 	Transport http.RoundTripper
+	// Stall is how long a download may bring nothing; a minute when zero.
+	Stall time.Duration
 }
 
 // Device is one device. It holds no state of its own: every act reads the disk,
@@ -157,10 +161,7 @@ func (d *Device) act(ctx context.Context, do func(*journal) error) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := durable.MkdirAll(filepath.Dir(d.dir), 0o755); err != nil {
-		return err
-	}
-	if err := durable.MkdirAll(d.dir, 0o700); err != nil {
+	if err := d.own(); err != nil {
 		return err
 	}
 	owner, err := durable.Lock(d.dir)
@@ -172,9 +173,41 @@ func (d *Device) act(ctx context.Context, do func(*journal) error) (err error) {
 	return do(j)
 }
 
+// own makes the state's folder, or sees to it that nobody else can have written there.
+func (d *Device) own() error {
+	if err := makeFolder(d.dir, 0o700); err != nil {
+		return err
+	}
+	if err := platform.Protect(d.dir, 0o700); err != nil { // somebody may have made it before
+		return err
+	}
+	exposed, err := platform.Exposed(d.dir)
+	if err == nil && exposed {
+		err = problem.New(problem.Refused, StateExposed, "folder", d.dir)
+	}
+	return err
+}
+
+// makeFolder makes a folder, and the missing ones above it for all to read.
+// Nobody but the system's administrators may change what is made here.
+func makeFolder(path string, mode fs.FileMode) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if parent := filepath.Dir(path); parent != path {
+		if err := makeFolder(parent, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := durable.MkdirAll(path, mode); err != nil {
+		return err
+	}
+	return platform.Protect(path, mode)
+}
+
 // client speaks to the server that the device is enrolled with.
 func (d *Device) client(url string) (*wire.Client, error) {
-	return wire.NewClient(wire.Config{URL: url, Lang: d.cfg.Lang, Transport: d.cfg.Transport})
+	return wire.NewClient(wire.Config{URL: url, Lang: d.cfg.Lang, Transport: d.cfg.Transport, Stall: d.cfg.Stall})
 }
 
 // hidden turns a state that this person may not read into the refusal that says so.

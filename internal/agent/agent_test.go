@@ -292,11 +292,11 @@ func TestActivationByFile(t *testing.T) {
 	// a license of another device
 	theirs, err := other.licenses()
 	fatal(t, err)
-	for _, token := range theirs {
-		a, err = m.Accept(ctx, &wire.ActivationResults{Results: []wire.ActivationResult{{License: string(token)}}})
+	for _, l := range theirs {
+		a, err = m.Accept(ctx, &wire.ActivationResults{Results: []wire.ActivationResult{{License: string(l.token)}}})
 		fatal(t, err)
 		wantCode(t, a.Results[0].Refused, license.OtherDevice)
-		m.write("var/lib/esu/licenses/77db037b-95c3-48d7-a3ab-a9c6d41093e0.jws", string(token)) // by hand
+		m.write("var/lib/esu/licenses/"+l.file(), string(l.token)) // by hand
 	}
 	c := v.Authority.Claims(t, licensetest.NewDevice("any"), "windows-7", 1)
 	c.Program = "appliance-os"

@@ -42,7 +42,7 @@ type downloader struct {
 // fetch brings a payload to downloads/DIGEST, unless it is there. The gate was asked.
 func (l *downloader) fetch(ctx context.Context, e *update.Update, p *update.Payload) error {
 	path := l.d.path(downloadsDir, string(p.SHA256))
-	same, err := matches(ctx, path, p)
+	same, err := fileMatches(ctx, path, p)
 	if err == nil && same {
 		return nil
 	}
@@ -96,10 +96,9 @@ func (l *downloader) authorize(ctx context.Context, e *update.Update) error {
 	if err != nil {
 		return err
 	}
-	shown := l.k.valid[:min(len(l.k.valid), license.MaxShown)]
 	request, err := license.NewAccessRequest(license.AccessRequest{
 		Nonce: nonce, Audience: l.k.identity.Authority, Program: l.k.program.ID,
-		Fingerprint: l.k.installation.Fingerprint, Licenses: shown,
+		Fingerprint: l.k.installation.Fingerprint, Licenses: l.k.valid,
 	}, jws.InMemory(l.k.installation.key))
 	if err != nil {
 		return err
@@ -143,6 +142,9 @@ func (l *downloader) receive(ctx context.Context, e *update.Update, p *update.Pa
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
+			if silent, ok := problem.As(broke); ok { // the server, so the rest waits for the next run
+				return false, errors.Join(silent, f.Sync())
+			}
 			incomplete := problem.New(problem.Unavailable, PayloadIncomplete, "update", e.ID, "done", done, "size", p.Size).Because(broke)
 			return done > had, errors.Join(incomplete, f.Sync())
 		}
@@ -173,22 +175,26 @@ func (m *meter) Read(p []byte) (int, error) {
 }
 
 // matches reports whether a file is the payload, to the last byte.
-func matches(ctx context.Context, path string, p *update.Payload) (bool, error) {
-	got, size, err := digestFile(ctx, path, p.Size)
+func matches(ctx context.Context, f *os.File, p *update.Payload) (bool, error) {
+	got, size, err := digestFile(ctx, f, p.Size)
 	return err == nil && size == p.Size && got == p.SHA256, err
 }
 
-// digestFile reads at most one byte more than limit.
-func digestFile(ctx context.Context, path string, limit int64) (update.Digest, int64, error) {
+func fileMatches(ctx context.Context, path string, p *update.Payload) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", 0, err
+		return false, err
 	}
 	defer f.Close() // only read
+	return matches(ctx, f, p)
+}
+
+// digestFile reads at most one byte more than limit.
+func digestFile(ctx context.Context, f *os.File, limit int64) (update.Digest, int64, error) {
 	sum := sha256.New()
 	size, err := io.Copy(sum, io.LimitReader(&meter{ctx: ctx, r: f}, limit+1))
 	if err != nil {
-		return "", 0, fmt.Errorf("read %s: %w", path, err)
+		return "", 0, fmt.Errorf("read %s: %w", f.Name(), err)
 	}
 	return digestOf([sha256.Size]byte(sum.Sum(nil))), size, nil
 }

@@ -98,7 +98,7 @@ func (d *Device) Enroll(ctx context.Context, in EnrollIn) (*Enrolled, error) {
 		}
 		if same { // the same machine has what it had
 			k.local.Installed = append(k.local.Installed, before.local.Installed...)
-			k.local.Restarts, k.local.Boot = before.local.Restarts, before.local.Boot
+			k.local.Restarts, k.local.Boot, k.local.Released = before.local.Restarts, before.local.Boot, before.local.Released
 			k.local.Installed = k.state.facts().Installed
 		}
 		if err := errors.Join(d.saveLocal(k.state), d.saveIdentity(k.state)); err != nil {
@@ -242,7 +242,7 @@ func clipped(text string, limit int) string {
 func (d *Device) replace(before *state, same bool) error {
 	if before != nil {
 		folder := d.path(asideDir, stamp(d.cfg.Now()))
-		if err := durable.MkdirAll(folder, 0o700); err != nil {
+		if err := makeFolder(folder, 0o700); err != nil {
 			return err
 		}
 		names := []string{identityFile, licensesDir, reportFile, keyFile, trustDir, downloadsDir}

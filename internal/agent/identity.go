@@ -134,7 +134,7 @@ func (d *Device) setAside(s *state, j *journal) error {
 		return nil
 	}
 	folder := d.path(asideDir, stamp(d.cfg.Now()))
-	if err := durable.MkdirAll(folder, 0o700); err != nil {
+	if err := makeFolder(folder, 0o700); err != nil {
 		return err
 	}
 	for _, name := range []string{licensesDir, reportFile, keyFile} {

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"github.com/openesu/openesu/civil"
 	"github.com/openesu/openesu/coverage"
 	"github.com/openesu/openesu/internal/agent/install"
 	"github.com/openesu/openesu/problem"
@@ -41,47 +43,66 @@ func (k *knowledge) line(root string, e *update.Entry) install.Product {
 	return install.Product{Dir: product}
 }
 
-// put installs a verified payload.
-func (d *Device) put(ctx context.Context, k *knowledge, e *update.Entry, p *update.Payload, path string) error {
-	f, err := os.Open(path)
-	if err != nil {
+// goesBack refuses an update that is older than the release in whose place it
+// would come. A release that was withdrawn is in no catalog any more, so its day
+// was noted when it was installed; where nobody knows it, it counts as newer than
+// all but what names it. Only a rollback goes back.
+func (d *Device) goesBack(k *knowledge, e *update.Entry) error {
+	current, there, err := k.line(d.cfg.Root, e).Current()
+	if err != nil || !there || current == e.ID || slices.Contains(e.Supersedes, current) {
 		return err
 	}
-	defer f.Close() // only read
-	product := k.line(d.cfg.Root, e)
-	current, there, err := product.Current()
-	if err != nil {
-		return err
+	day, noted := k.local.Released[current]
+	newer := !noted || !day.Before(e.Released)
+	if listed, ok := k.catalog.Find(current); ok {
+		newer = listed.Released.After(e.Released)
 	}
-	if newer, ok := k.catalog.Find(current); there && ok && newer.Released.After(e.Released) {
+	if newer {
 		return problem.New(problem.Refused, NewerInstalled, "update", e.ID, "other", current)
 	}
-	if err := os.MkdirAll(filepath.Dir(product.Dir), 0o755); err != nil {
+	return nil
+}
+
+// put installs a payload from the bytes that were verified.
+func (d *Device) put(ctx context.Context, k *knowledge, e *update.Entry, p *update.Payload, payload io.Reader) error {
+	// Noted before: a crash must not leave a release whose day nobody knows.
+	if k.local.Released == nil {
+		k.local.Released = map[program.UpdateID]civil.Date{}
+	}
+	k.local.Released[e.ID] = e.Released
+	if err := d.saveLocal(k.state); err != nil {
+		return err
+	}
+	product := k.line(d.cfg.Root, e)
+	if err := makeFolder(product.Dir, 0o755); err != nil {
 		return err
 	}
 	check := install.Check{Path: p.Check}
-	return product.Install(ctx, e.ID, f, install.Options{
+	return product.Install(ctx, e.ID, payload, install.Options{
 		Limits: install.Limits{Total: p.Unpacked}, Check: check, AfterSwitch: check,
 	})
 }
 
-// recover finishes what a crash left in the product's folders.
-func (d *Device) recover(ctx context.Context, k *knowledge) error {
+// recover finishes what a crash left in the product's folders. One that it cannot
+// mend holds back what goes there, and nothing else (rule D15).
+func (d *Device) recover(ctx context.Context, k *knowledge, j *journal) error {
 	product := filepath.Join(d.cfg.Root, filepath.FromSlash(k.identity.Folder))
 	folders := []string{product}
 	entries, err := os.ReadDir(filepath.Join(product, addOns))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		j.failed(k.program, addOns, err)
 	}
 	for _, entry := range entries {
-		folders = append(folders, filepath.Join(product, addOns, entry.Name()))
+		if entry.IsDir() {
+			folders = append(folders, filepath.Join(product, addOns, entry.Name()))
+		}
 	}
 	for _, folder := range folders {
 		if err := (install.Product{Dir: folder}).Recover(ctx); err != nil {
-			return err
+			j.failed(k.program, folder, err)
 		}
 	}
-	return nil
+	return ctx.Err()
 }
 
 // InstallFile installs one update: by its id, or from a payload file that
@@ -118,7 +139,8 @@ func (d *Device) InstallFile(ctx context.Context, name string, in UpdateIn) (*Ou
 		a := refusal(&f)
 		switch {
 		case f.State == coverage.Installed:
-			return remove(d.path(downloadsDir, string(p.SHA256)))
+			r.discard(string(p.SHA256))
+			return nil
 		case f.Allowed:
 			a.Result, a.Err = r.bring(ctx, e, false)
 		}
@@ -131,7 +153,12 @@ func (d *Device) InstallFile(ctx context.Context, name string, in UpdateIn) (*Ou
 // take finds the update whose payload a file is, and copies the file to where
 // nobody else can change it.
 func (d *Device) take(ctx context.Context, k *knowledge, name string) (*update.Entry, *update.Payload, error) {
-	digest, size, err := digestFile(ctx, name, update.MaxPayload)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close() // only read
+	digest, size, err := digestFile(ctx, f, update.MaxPayload)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -144,25 +171,23 @@ func (d *Device) take(ctx context.Context, k *knowledge, name string) (*update.E
 			if own, ok := e.PayloadFor(k.facts.Arch); !ok || own.SHA256 != digest {
 				return nil, nil, problem.New(problem.Refused, coverage.NotForArchitecture, "update", e.ID, "arch", k.facts.Arch)
 			}
-			return e, p, d.copy(ctx, name, p)
+			return e, p, d.copy(ctx, f, p)
 		}
 	}
 	return nil, nil, problem.New(problem.Refused, FileNotListed, "file", filepath.Base(name), "digest", digest)
 }
 
-func (d *Device) copy(ctx context.Context, name string, p *update.Payload) error {
+func (d *Device) copy(ctx context.Context, from *os.File, p *update.Payload) error {
 	if err := d.ensureDownloads(); err != nil {
 		return err
 	}
 	path := d.path(downloadsDir, string(p.SHA256))
-	if same, err := matches(ctx, path, p); err == nil && same {
+	if same, err := fileMatches(ctx, path, p); err == nil && same {
 		return nil
 	}
-	from, err := os.Open(name)
-	if err != nil {
+	if _, err := from.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	defer from.Close() // only read
 	to, err := os.OpenFile(path+partialEnding, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err

@@ -77,6 +77,14 @@ func (j *journal) refused(p *program.Program, what string, err error) {
 	}
 }
 
+// failed says why something did not work, whether a rule or the machine is why.
+func (j *journal) failed(p *program.Program, what string, err error) {
+	j.refused(p, what, err)
+	if _, ok := problem.As(err); !ok {
+		j.say("ESU: %s failed: %v", what, err)
+	}
+}
+
 // decision says how the gate came to its answer (rules D9, D11).
 func (j *journal) decision(k *knowledge, e *update.Entry, v coverage.Verdict) {
 	year, _ := k.view.Year(e)

@@ -44,7 +44,7 @@ func (d *Device) InstallKey(ctx context.Context, text string) (*InstalledKey, er
 			j.refused(k.program, "product key", err)
 			return err
 		}
-		if err := d.keep(keysDir, year.ActivationID, keyEnding, key.Reveal()); err != nil {
+		if err := d.keepKey(year.ActivationID, key); err != nil {
 			return err
 		}
 		j.say("ESU: product key %s installed: year %d of %s", key, year.Year, track.Name)
@@ -235,7 +235,7 @@ func (d *Device) prepare(ctx context.Context, ids []string, j *journal) (*knowle
 }
 
 // accept takes in one answer: a license is verified with the keys that are
-// trusted here before it is kept.
+// trusted here before it is kept, beside those that are there.
 func (d *Device) accept(k *knowledge, one Activated, r wire.ActivationResult, j *journal) (Activated, error) {
 	refuse := func(p *problem.Problem) (Activated, error) {
 		one.Refused = p
@@ -254,7 +254,7 @@ func (d *Device) accept(k *knowledge, one Activated, r wire.ActivationResult, j 
 	if one.ActivationID != "" && one.ActivationID != c.ActivationID {
 		return refuse(problem.New(problem.Refused, AnswerForeign))
 	}
-	if err := d.keep(licensesDir, c.ActivationID, licenseEnding, string(token)); err != nil {
+	if err := d.keepLicense(k, c, token); err != nil {
 		return one, err
 	}
 	one.ActivationID, one.Year, one.License, one.LastFive = c.ActivationID, c.Year, c.ID, c.LastFive

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"slices"
 
@@ -41,9 +40,9 @@ type knowledge struct {
 
 	installation *installation // nil: none yet, or set aside
 	verifier     license.Verifier
+	licenses     []kept // on the device
 	held         license.Set
-	valid        []license.Token // those that held is made of
-	rejected     []license.Rejected
+	valid        []license.Token // those that held is made of, as many as are shown to servers
 	notices      []*problem.Problem
 }
 
@@ -191,27 +190,20 @@ func (d *Device) hold(k *knowledge) error {
 		return err
 	}
 	k.installation = i
-	tokens, err := d.licenses()
-	if err != nil {
+	if k.licenses, err = d.licenses(); err != nil {
 		return hidden(err)
-	}
-	if i == nil {
-		return nil
 	}
 	if k.verifier.Closed, err = d.closedLists(); err != nil {
 		return err
 	}
-	k.verifier.Installation, k.verifier.Now = i.Installation, d.cfg.Now()
-	all := make([]license.Token, 0, len(tokens))
-	for _, id := range slices.Sorted(maps.Keys(tokens)) {
-		all = append(all, tokens[id])
+	k.verifier.Installation, k.verifier.Now = license.Installation{}, d.cfg.Now()
+	if i != nil { // without one, every license is another device's
+		k.verifier.Installation = i.Installation
 	}
-	k.held, k.rejected = license.Verify(k.verifier, all)
-	for n, token := range all {
-		if !slices.ContainsFunc(k.rejected, func(r license.Rejected) bool { return r.Index == n }) {
-			k.valid = append(k.valid, token)
-		}
+	for n := range k.licenses {
+		k.judge(&k.licenses[n])
 	}
+	k.choose()
 	return nil
 }
 

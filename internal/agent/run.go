@@ -42,7 +42,11 @@ func (d *Device) Run(ctx context.Context, in RunIn) error {
 		if err == nil {
 			err = turn(out)
 		}
-		if told := d.Report(ctx); err == nil {
+		told := d.Report(ctx)
+		if p, ok := problem.As(told); ok && p.Kind == problem.Refused {
+			told = nil // it wants no reports of this device; asking sooner changes nothing
+		}
+		if err == nil {
 			err = told
 		}
 		if in.Told != nil && ctx.Err() == nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openesu/openesu/civil"
 	"github.com/openesu/openesu/device"
 	"github.com/openesu/openesu/internal/durable"
 	"github.com/openesu/openesu/license"
@@ -65,13 +66,15 @@ type identity struct {
 
 // local is facts.json: what this agent installed, and what people told it.
 type local struct {
-	Format           int                   `json:"format"`
-	Components       []program.ComponentID `json:"components,omitempty"`
-	Installed        []program.UpdateID    `json:"installed,omitempty"`
-	OfflineImage     bool                  `json:"offlineImage,omitempty"`
-	AuditMode        bool                  `json:"auditMode,omitempty"`
-	ProductActivated bool                  `json:"productActivated,omitempty"`
-	EmbeddedKeyRange bool                  `json:"embeddedKeyRange,omitempty"`
+	Format     int                   `json:"format"`
+	Components []program.ComponentID `json:"components,omitempty"`
+	Installed  []program.UpdateID    `json:"installed,omitempty"`
+	// Released is the day of each release that this agent put into a folder.
+	Released         map[program.UpdateID]civil.Date `json:"released,omitempty"`
+	OfflineImage     bool                            `json:"offlineImage,omitempty"`
+	AuditMode        bool                            `json:"auditMode,omitempty"`
+	ProductActivated bool                            `json:"productActivated,omitempty"`
+	EmbeddedKeyRange bool                            `json:"embeddedKeyRange,omitempty"`
 	// Restarts is how many are due, and Boot the start after which they are.
 	Restarts int    `json:"restarts,omitempty"`
 	Boot     string `json:"boot,omitempty"`
@@ -169,43 +172,24 @@ func (s *state) facts() *device.Facts {
 // installedKeys are the product keys on the device by activation id (rule K3).
 func (d *Device) installedKeys() (map[program.ActivationID]productkey.Key, error) {
 	keys := map[program.ActivationID]productkey.Key{}
-	err := d.each(keysDir, keyEnding, func(id program.ActivationID, text string) error {
-		key, err := productkey.Parse(text)
-		keys[id] = key
-		return err
-	})
-	return keys, err
-}
-
-// licenses are the tokens on the device by activation id.
-func (d *Device) licenses() (map[program.ActivationID]license.Token, error) {
-	tokens := map[program.ActivationID]license.Token{}
-	err := d.each(licensesDir, licenseEnding, func(id program.ActivationID, text string) error {
-		tokens[id] = license.Token(text)
-		return nil
-	})
-	return tokens, err
-}
-
-func (d *Device) each(dir, ending string, visit func(program.ActivationID, string) error) error {
-	paths, err := filepath.Glob(filepath.Join(escape(d.path(dir)), "*"+ending))
+	paths, err := filepath.Glob(filepath.Join(escape(d.path(keysDir)), "*"+keyEnding))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, path := range paths {
-		id, err := program.ParseActivationID(strings.TrimSuffix(filepath.Base(path), ending))
+		id, err := program.ParseActivationID(strings.TrimSuffix(filepath.Base(path), keyEnding))
 		if err != nil {
 			continue // not ours
 		}
-		text, err := durable.ReadFile(path, license.MaxToken)
+		text, err := durable.ReadFile(path, maxFile)
 		if err == nil {
-			err = visit(id, strings.TrimSpace(string(text)))
+			keys[id], err = productkey.Parse(strings.TrimSpace(string(text)))
 		}
 		if err != nil {
-			return problem.New(problem.Refused, StateDamaged, "file", path, "what", err.Error()).Because(err)
+			return nil, problem.New(problem.Refused, StateDamaged, "file", path, "what", err.Error()).Because(err)
 		}
 	}
-	return nil
+	return keys, nil
 }
 
 // escape makes a folder's path safe inside a pattern.
@@ -216,12 +200,11 @@ func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// keep writes one small secret of a year.
-func (d *Device) keep(dir string, id program.ActivationID, ending, text string) error {
-	if err := durable.MkdirAll(d.path(dir), 0o700); err != nil {
+func (d *Device) keepKey(id program.ActivationID, key productkey.Key) error {
+	if err := makeFolder(d.path(keysDir), 0o700); err != nil {
 		return err
 	}
-	return durable.WriteFile(d.path(dir, string(id)+ending), []byte(text+"\n"), 0o600)
+	return durable.WriteFile(d.path(keysDir, string(id)+keyEnding), []byte(key.Reveal()+"\n"), 0o600)
 }
 
 // stamp names a folder by the moment.

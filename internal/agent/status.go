@@ -140,13 +140,9 @@ func (d *Device) Status(ctx context.Context, on civil.Date) (*Status, error) {
 	if k.view.Track == nil {
 		return out, nil
 	}
-	tokens, err := d.licenses()
-	if err != nil {
-		return nil, err
-	}
 	out.Track, out.TrackName = k.view.Track.ID, k.view.Track.Name
 	for i := range k.view.Track.Years {
-		y := k.year(&k.view.Track.Years[i], tokens)
+		y := k.year(&k.view.Track.Years[i])
 		out.Years = append(out.Years, y)
 		if y.Status == Licensed {
 			out.Activated = append(out.Activated, y.Year)
@@ -175,7 +171,7 @@ func (k *knowledge) today(now time.Time) civil.Date {
 	return civil.Of(now.In(zone))
 }
 
-func (k *knowledge) year(y *program.CoverageYear, tokens map[program.ActivationID]license.Token) YearStatus {
+func (k *knowledge) year(y *program.CoverageYear) YearStatus {
 	out := YearStatus{
 		Year: y.Year, First: y.First, Last: y.Last, ActivationID: y.ActivationID,
 		Portal: y.Key.Portal, Tool: y.Key.Tool, Device: y.Key.Device,
@@ -183,7 +179,7 @@ func (k *knowledge) year(y *program.CoverageYear, tokens map[program.ActivationI
 	if key, ok := k.keys[y.ActivationID]; ok {
 		out.KeyInstalled, out.LastFive, out.Status = true, key.LastFive(), Unlicensed
 	}
-	for _, c := range k.held.Claims() {
+	for _, c := range k.held.Claims() { // the one that lasts longest first
 		if c.ActivationID != y.ActivationID {
 			continue
 		}
@@ -197,13 +193,10 @@ func (k *knowledge) year(y *program.CoverageYear, tokens map[program.ActivationI
 		}
 		return out
 	}
-	token, there := tokens[y.ActivationID]
-	if !there {
-		return out
-	}
-	out.Status = Notification
-	if _, rejected := license.Verify(k.verifier, []license.Token{token}); len(rejected) > 0 {
-		out.Rejected, out.LicenseID = rejected[0].Problem, rejected[0].ID
+	for _, l := range k.licenses { // the one that came last says why none counts
+		if l.id == y.ActivationID {
+			out.Status, out.LicenseID, out.Rejected = Notification, l.claims.ID, l.refusal
+		}
 	}
 	return out
 }

@@ -4,14 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/openesu/openesu/coverage"
-	"github.com/openesu/openesu/internal/durable"
-	"github.com/openesu/openesu/license"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/program"
 	"github.com/openesu/openesu/update"
@@ -132,7 +131,7 @@ func (d *Device) ready(ctx context.Context, j *journal, refresh bool, out *Outco
 			}
 		}
 	}
-	return k, d.recover(ctx, k)
+	return k, d.recover(ctx, k, j)
 }
 
 // runner installs updates of one act.
@@ -186,12 +185,12 @@ func (r *runner) all(ctx context.Context, in UpdateIn, out *Outcome) error {
 		r.j.decision(r.k, e, coverage.Verdict{State: f.State, Reasons: f.Reasons})
 		out.Updates = append(out.Updates, refusal(&f))
 	}
-	return r.d.prune(r.k)
+	return r.prune()
 }
 
 // prune removes downloads that no update which may still come needs.
-func (d *Device) prune(k *knowledge) error {
-	entries, err := os.ReadDir(d.path(downloadsDir))
+func (r *runner) prune() error {
+	entries, err := os.ReadDir(r.d.path(downloadsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -199,8 +198,8 @@ func (d *Device) prune(k *knowledge) error {
 		return err
 	}
 	needed := map[string]bool{}
-	for _, e := range k.catalog.All() {
-		if v, _ := k.decide(e); v.State == coverage.Installed || v.State == coverage.NotApplicable {
+	for _, e := range r.k.catalog.All() {
+		if v, _ := r.k.decide(e); v.State == coverage.Installed || v.State == coverage.NotApplicable {
 			continue
 		}
 		for _, p := range e.Payloads {
@@ -209,10 +208,10 @@ func (d *Device) prune(k *knowledge) error {
 	}
 	for _, entry := range entries {
 		if !needed[strings.TrimSuffix(entry.Name(), partialEnding)] {
-			err = errors.Join(err, os.Remove(d.path(downloadsDir, entry.Name())))
+			r.discard(entry.Name())
 		}
 	}
-	return err
+	return nil
 }
 
 func refusal(f *Finding) Attempt {
@@ -253,14 +252,10 @@ func (r *runner) next(wanted func(*update.Entry) bool) *update.Entry {
 // bring downloads and installs one update that the gate has let through.
 func (r *runner) bring(ctx context.Context, e *update.Entry, downloadOnly bool) (Result, error) {
 	fail := func(err error) (Result, error) {
-		r.j.refused(r.k.program, string(e.ID), err)
-		if p, ok := problem.As(err); ok {
-			if p.Kind == problem.Refused || p.Kind == problem.Forbidden {
-				return Refused, err
-			}
-			return Failed, err
+		r.j.failed(r.k.program, string(e.ID), err)
+		if p, ok := problem.As(err); ok && (p.Kind == problem.Refused || p.Kind == problem.Forbidden) {
+			return Refused, err
 		}
-		r.j.say("ESU: %s failed: %v", e.ID, err)
 		return Failed, err
 	}
 	if r.k.isCheck(e.ID) {
@@ -271,6 +266,9 @@ func (r *runner) bring(ctx context.Context, e *update.Entry, downloadOnly bool) 
 	}
 	p, err := r.payload(e)
 	if err != nil {
+		return fail(err)
+	}
+	if err := r.d.goesBack(r.k, e); err != nil {
 		return fail(err)
 	}
 	if err := r.fetch(ctx, e.Update, p); err != nil {
@@ -306,15 +304,10 @@ func (r *runner) install(ctx context.Context, e *update.Entry, p *update.Payload
 		f := r.k.find(e)
 		return joined(f.Problems)
 	}
-	path := r.d.path(downloadsDir, string(p.SHA256))
-	same, err := matches(ctx, path, p)
-	if err != nil {
-		return err
-	}
-	if !same {
-		return errors.Join(problem.New(problem.Refused, PayloadTampered, "update", e.ID, "digest", p.SHA256), os.Remove(path))
-	}
-	if err := r.d.put(ctx, r.k, e, p, path); err != nil {
+	if err := r.putVerified(ctx, e, p); err != nil {
+		if problem.CodeOf(err) == PayloadTampered {
+			r.discard(string(p.SHA256))
+		}
 		return err
 	}
 	r.k.installed(e.ID, r.d.system.Boot())
@@ -325,18 +318,48 @@ func (r *runner) install(ctx context.Context, e *update.Entry, p *update.Payload
 	if r.k.facts.RestartPending {
 		r.j.say("ESU: restart required")
 	}
-	return os.Remove(path)
+	r.discard(string(p.SHA256))
+	return nil
+}
+
+// putVerified hashes the payload and unpacks it through one handle, so that the
+// bytes which are installed are those which were verified, whatever happens to
+// the file's name in between.
+func (r *runner) putVerified(ctx context.Context, e *update.Entry, p *update.Payload) error {
+	f, err := os.Open(r.d.path(downloadsDir, string(p.SHA256)))
+	if err != nil {
+		return err
+	}
+	defer f.Close() // only read
+	same, err := matches(ctx, f, p)
+	if err == nil && !same {
+		err = problem.New(problem.Refused, PayloadTampered, "update", e.ID, "digest", p.SHA256)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return err
+	}
+	return r.d.put(ctx, r.k, e, p, f)
+}
+
+// discard removes a download. One that cannot be removed costs space, and no update.
+func (r *runner) discard(name string) {
+	if err := os.Remove(r.d.path(downloadsDir, name)); err != nil {
+		r.j.failed(r.k.program, "removal of a download", err)
+	}
 }
 
 // held reads and verifies the licenses anew: an installation may come long after
 // the decision to download.
 func (r *runner) held() error {
 	fresh := *r.k
-	fresh.notices, fresh.valid, fresh.held, fresh.rejected = nil, nil, license.Set{}, nil
+	fresh.notices = nil
 	if err := r.d.hold(&fresh); err != nil {
 		return err
 	}
-	r.k.installation, r.k.held, r.k.valid, r.k.rejected = fresh.installation, fresh.held, fresh.valid, fresh.rejected
+	r.k.installation, r.k.licenses, r.k.held, r.k.valid = fresh.installation, fresh.licenses, fresh.held, fresh.valid
 	return nil
 }
 
@@ -359,4 +382,4 @@ func (d *Device) Restarted(ctx context.Context) (int, error) {
 }
 
 // ensureDownloads makes the folder of payloads.
-func (d *Device) ensureDownloads() error { return durable.MkdirAll(d.path(downloadsDir), 0o700) }
+func (d *Device) ensureDownloads() error { return makeFolder(d.path(downloadsDir), 0o700) }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 	"github.com/openesu/openesu/internal/agent/agenttest"
 	"github.com/openesu/openesu/internal/depot"
 	"github.com/openesu/openesu/internal/frontdoor"
+	"github.com/openesu/openesu/internal/wire"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/program"
 	"github.com/openesu/openesu/update"
@@ -308,6 +310,33 @@ func TestDownloadGoesOn(t *testing.T) {
 	})
 	same(t, "result", []string{"KB5000003 installed"}, m.updated(UpdateIn{Only: []program.UpdateID{"KB5000003"}}))
 	same(t, "asked for", []string{"", "bytes=100-"}, ranges)
+
+	// a server that falls silent ends the run, and the next one goes on from there
+	ranges = nil
+	silent := true
+	v.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/content/") {
+			return false
+		}
+		ranges = append(ranges, r.Header.Get("Range"))
+		if !silent {
+			return false
+		}
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body[:100])
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return true
+	})
+	waits := v.enrolled(EnrollIn{Edition: "professional", Installed: stocked()})
+	waits.cfg.Stall = 200 * time.Millisecond
+	waits.activated(v.Key("windows-7", 1, 5))
+	out := mustUpdate(t, waits, UpdateIn{Only: []program.UpdateID{"KB5000003"}})
+	wantCode(t, out.Updates[0].Err, wire.Timeout)
+	silent = false
+	same(t, "result", []string{"KB5000003 installed"}, waits.updated(UpdateIn{Only: []program.UpdateID{"KB5000003"}}))
+	same(t, "asked for", []string{"", "bytes=100-"}, ranges)
+	v.Intercept(nil)
 
 	// a part that is worth nothing is begun anew
 	other := v.enrolled(EnrollIn{Edition: "professional", Installed: stocked()})

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -38,7 +39,8 @@ type Config struct {
 
 // Client is a device's or site's view of what is genuine. It is safe for
 // concurrent use. Learning takes the folder's lock, so several processes may
-// share a folder; one that only reads sees what was there when it opened it.
+// share a folder; one that only reads sees what was there when it opened it, or
+// what is there now once a file of that is gone.
 type Client struct {
 	cfg   Config
 	learn sync.Mutex // held by whoever changes the state
@@ -107,29 +109,70 @@ func Open(cfg Config) (*Client, error) {
 
 // load takes the state from the disk.
 func (c *Client) load() error {
-	st, err := openState(c.cfg.Folder)
-	if err != nil {
-		return err
+	st, view, err := c.open()
+	if errors.Is(err, fs.ErrNotExist) { // maybe because another process has learned since the index was read
+		st, view, err = c.open()
 	}
-	var view *verified
+	if err == nil {
+		c.set(st, view)
+	}
+	return err
+}
+
+// open reads and verifies what the disk has.
+func (c *Client) open() (st *state, view *verified, err error) {
+	if st, err = openState(c.cfg.Folder); err != nil {
+		return nil, nil, err
+	}
 	if st != nil && st.Root > 0 {
 		// The roots that came after belong to the next state.
+		var gone error
 		get := func(name string, limit int64) ([]byte, error) {
 			if isRoot(name) {
 				return nil, fs.ErrNotExist
 			}
-			return st.source(name, limit)
+			data, err := st.source(name, limit)
+			if errors.Is(err, fs.ErrNotExist) {
+				gone = err
+			}
+			return data, err
 		}
 		trusted, err := st.source(versioned(Root, st.Root), maxRoot)
 		if err == nil {
 			view, _, err = verify(trusted, nil, get, asIssued, st.Programs)
 		}
 		if err != nil {
-			return problem.New(problem.Refused, StateDamaged, "folder", c.cfg.Folder).Because(err)
+			return nil, nil, c.damaged(cmp.Or(gone, err))
 		}
 	}
-	c.set(st, view)
-	return nil
+	return st, view, nil
+}
+
+func (c *Client) damaged(err error) error {
+	return problem.New(problem.Refused, StateDamaged, "folder", c.cfg.Folder).Because(err)
+}
+
+// reading reads from the held state. When a file of it is gone, another process
+// may have learned since: what is on the disk now is read instead, once.
+func (c *Client) reading(read func(*state, *verified) error) error {
+	st, view := c.get()
+	if view == nil {
+		return c.nothing(st)
+	}
+	err := read(st, view)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	fresh, now, failed := c.open()
+	if failed != nil || now == nil || fresh.equal(st) {
+		return err
+	}
+	c.mu.Lock()
+	if c.state == st { // else this process has learned, too
+		c.state, c.view = fresh, now
+	}
+	c.mu.Unlock()
+	return read(fresh, now)
 }
 
 func (c *Client) set(st *state, view *verified) {
@@ -292,22 +335,23 @@ func (c *Client) Program(id program.ID) ([]byte, error) {
 	return c.target(programPath(id))
 }
 
-func (c *Client) target(path string) ([]byte, error) {
-	st, view := c.get()
-	if view == nil {
-		return nil, c.nothing(st)
-	}
-	i := slices.IndexFunc(view.top, func(e Entry) bool { return e.Path == path })
-	if i < 0 {
-		return nil, nil
-	}
-	return c.read(st, view.top[i])
+func (c *Client) target(path string) (data []byte, err error) {
+	err = c.reading(func(st *state, view *verified) error {
+		i := slices.IndexFunc(view.top, func(e Entry) bool { return e.Path == path })
+		if i < 0 {
+			data = nil
+			return nil
+		}
+		data, err = c.read(st, view.top[i])
+		return err
+	})
+	return data, err
 }
 
 func (c *Client) read(st *state, e Entry) ([]byte, error) {
 	data, err := st.source(e.name(), e.Length)
 	if err != nil || fits(e.Path, data, e.Length, e.SHA256[:]) != nil {
-		return nil, problem.New(problem.Refused, StateDamaged, "folder", c.cfg.Folder).Because(err)
+		return nil, c.damaged(err)
 	}
 	return data, nil
 }
@@ -322,22 +366,25 @@ func (c *Client) nothing(st *state) error {
 // Manifests are the manifests that a followed program lists, by release instant
 // and then by update, each read from the folder and verified again.
 func (c *Client) Manifests(id program.ID) ([]Manifest, error) {
-	st, view := c.get()
-	if view == nil {
-		return nil, c.nothing(st)
-	}
-	listed, ok := view.programs[id]
-	if !ok {
-		return nil, problem.New(problem.NotFound, UnknownProgram, "program", string(id))
-	}
-	all := make([]Manifest, 0, len(listed))
-	for _, e := range listed {
-		data, err := c.read(st, e)
-		if err != nil {
-			return nil, err
+	var all []Manifest
+	err := c.reading(func(st *state, view *verified) error {
+		listed, ok := view.programs[id]
+		if !ok {
+			return problem.New(problem.NotFound, UnknownProgram, "program", string(id))
 		}
-		update, _ := updateOf(id, e.Path) // entries lets no other path through
-		all = append(all, Manifest{e.Path, update, data, e.Released})
+		all = make([]Manifest, 0, len(listed))
+		for _, e := range listed {
+			data, err := c.read(st, e)
+			if err != nil {
+				return err
+			}
+			update, _ := updateOf(id, e.Path) // entries lets no other path through
+			all = append(all, Manifest{e.Path, update, data, e.Released})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(all, func(a, b Manifest) int { return a.Released.Compare(b.Released) })
 	return all, nil
@@ -347,20 +394,23 @@ func (c *Client) Manifests(id program.ID) ([]Manifest, error) {
 // site's own front door, and for the bundle that it exports. Roots that came
 // after the verified state are not in it.
 func (c *Client) Files() (Set, error) {
-	st, view := c.get()
-	if view == nil {
-		return nil, c.nothing(st)
-	}
-	set := Set{}
-	for name := range st.Files {
-		if v, ok := rootVersion(name); ok && v > st.Root {
-			continue
+	var set Set
+	err := c.reading(func(st *state, _ *verified) error {
+		set = Set{}
+		for name := range st.Files {
+			if v, ok := rootVersion(name); ok && v > st.Root {
+				continue
+			}
+			data, err := st.source(name, maxTarget)
+			if err != nil {
+				return fmt.Errorf("read held files: %w", c.damaged(err))
+			}
+			set[name] = data
 		}
-		data, err := st.source(name, maxTarget)
-		if err != nil {
-			return nil, fmt.Errorf("read held files: %w", problem.New(problem.Refused, StateDamaged, "folder", c.cfg.Folder).Because(err))
-		}
-		set[name] = data
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return set, nil
 }

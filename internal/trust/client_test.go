@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -399,6 +401,60 @@ func TestSharedFolder(t *testing.T) {
 	fatal(t, err)
 	wantCode(t, d.refresh(s), durable.InUse)
 	fatal(t, owner.Unlock())
+}
+
+// Who only reads is not told that the state is damaged because another process
+// has learned and removed what it needs no more.
+func TestReadingWhileAnotherLearns(t *testing.T) {
+	v := newVendor(t)
+	s := serve(t, v.set())
+	d := enrolled(v, s)
+	learn := func(n int) {
+		v.targets(TargetsChange{Keys: fmt.Appendf(nil, "keys %d", n), Files: map[program.ID][]byte{win: fmt.Appendf(nil, "program %d", n)}})
+		v.release(program.UpdateID(fmt.Sprintf("KB10%d", n)), "more")
+		v.publish()
+		s.now(v.set())
+	}
+	for n, read := range map[int]func(*Client) (string, error){
+		1: func(c *Client) (string, error) { b, err := c.TrustKeys(); return string(b), err },
+		2: func(c *Client) (string, error) { b, err := c.Program(win); return string(b), err },
+		3: func(c *Client) (string, error) { f, err := c.Files(); return fmt.Sprint(len(f) > 0), err },
+	} {
+		reader, err := Open(d.cfg)
+		fatal(t, err)
+		learn(n)
+		fatal(t, d.refresh(s))
+		want, err := read(d.Client)
+		fatal(t, err)
+		got, err := read(reader)
+		fatal(t, err)
+		same(t, "read", want, got)
+		same(t, "state", d.Status().Versions, reader.Status().Versions)
+	}
+
+	// The same while a folder is being opened.
+	var news []Set
+	for n := range 20 {
+		learn(10 + n)
+		news = append(news, v.set())
+	}
+	var learned atomic.Bool
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer learned.Store(true)
+		for _, set := range news {
+			s.now(set)
+			if err := d.refresh(s); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for !learned.Load() && !t.Failed() {
+		if _, err := Open(d.cfg); err != nil {
+			t.Error(err)
+		}
+	}
+	group.Wait()
 }
 
 // A crash at any write leaves the old state or the new one: here, every file of

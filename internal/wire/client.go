@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -41,9 +42,10 @@ const (
 // Client speaks the device protocol to one server, authority or site. It is
 // safe for use by many goroutines.
 type Client struct {
-	base *url.URL
-	http *http.Client
-	lang string
+	base  *url.URL
+	http  *http.Client
+	lang  string
+	stall time.Duration
 }
 
 // Config says how to reach a server. The zero value of everything but URL is useful.
@@ -51,6 +53,7 @@ type Config struct {
 	URL     string        // https://updates.example.com
 	Lang    string        // Accept-Language
 	Timeout time.Duration // for one request that is no payload; 30 seconds when zero
+	Stall   time.Duration // how long a payload may bring no byte; a minute when zero
 	// Transport replaces the default, which asks the environment for a proxy.
 	Transport http.RoundTripper
 }
@@ -61,17 +64,15 @@ func NewClient(c Config) (*Client, error) {
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" || base.RawQuery != "" || base.User != nil {
 		return nil, problem.New(problem.Invalid, AddressBad, "address", c.URL)
 	}
+	timeout := cmp.Or(c.Timeout, 30*time.Second)
 	transport := c.Transport
 	if transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		t.ResponseHeaderTimeout = timeout
 		transport = t
 	}
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = 30 * time.Second
-	}
-	return &Client{base: base, lang: c.Lang, http: &http.Client{
+	return &Client{base: base, lang: c.Lang, stall: cmp.Or(c.Stall, time.Minute), http: &http.Client{
 		Transport: transport, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -140,7 +141,8 @@ func (c *Client) Metadata(ctx context.Context, name string, limit int64) ([]byte
 }
 
 // Content opens a payload from an offset on. The caller reads no more than it
-// expects, and verifies what it read.
+// expects, verifies what it read, and closes it. A server that falls silent is
+// network.timeout, here or from Read; what was read until then is good.
 func (c *Client) Content(ctx context.Context, digest update.Digest, token string, offset int64) (io.ReadCloser, error) {
 	header := http.Header{}
 	if token != "" {
@@ -151,24 +153,73 @@ func (c *Client) Content(ctx context.Context, digest update.Digest, token string
 	}
 	streaming := *c
 	plain := *c.http
-	plain.Timeout = 0 // a payload takes as long as it takes; ctx ends it
+	plain.Timeout = 0 // a payload takes as long as it takes, as long as it comes
 	streaming.http = &plain
-	resp, err := streaming.do(ctx, http.MethodGet, "/content/sha256/"+string(digest), nil, header, nil)
+	live := c.watch(ctx)
+	resp, err := streaming.do(live.ctx, http.MethodGet, "/content/sha256/"+string(digest), nil, header, nil) //nolint:bodyclose // live closes it
 	if err != nil {
-		return nil, err
+		_ = live.Close()
+		return nil, live.told(err)
 	}
+	live.timer.Stop()
+	live.body = resp.Body
 	switch {
 	case offset == 0 && resp.StatusCode == http.StatusOK, offset > 0 && resp.StatusCode == http.StatusPartialContent:
-		return resp.Body, nil
+		return live, nil
 	case offset > 0 && resp.StatusCode == http.StatusOK: // no ranges there: skip what we have
-		if _, err := io.CopyN(io.Discard, resp.Body, offset); err != nil {
-			resp.Body.Close()
+		if _, err := io.CopyN(io.Discard, live, offset); err != nil {
+			_ = live.Close()
 			return nil, c.failure(err)
 		}
-		return resp.Body, nil
+		return live, nil
 	}
-	defer resp.Body.Close()
+	resp.Body = live
+	defer func() { _ = live.Close() }()
 	return nil, c.refusal(resp)
+}
+
+// lively is a body that ends when nothing comes. Only waiting for the server
+// counts, not what the reader does between two reads.
+type lively struct {
+	c     *Client
+	ctx   context.Context //nolint:containedctx // of one request
+	end   context.CancelCauseFunc
+	timer *time.Timer
+	body  io.ReadCloser // nil until there is an answer
+}
+
+func (c *Client) watch(ctx context.Context) *lively {
+	l := &lively{c: c}
+	l.ctx, l.end = context.WithCancelCause(ctx)
+	l.timer = time.AfterFunc(c.stall, func() { l.end(context.DeadlineExceeded) })
+	return l
+}
+
+// told is network.timeout when silence is why something failed.
+func (l *lively) told(err error) error {
+	if cause := context.Cause(l.ctx); errors.Is(cause, context.DeadlineExceeded) {
+		return l.c.failure(cause)
+	}
+	return err
+}
+
+func (l *lively) Read(p []byte) (int, error) {
+	l.timer.Reset(l.c.stall)
+	n, err := l.body.Read(p)
+	l.timer.Stop()
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = l.told(err)
+	}
+	return n, err
+}
+
+func (l *lively) Close() error {
+	l.timer.Stop()
+	l.end(nil)
+	if l.body == nil {
+		return nil
+	}
+	return l.body.Close()
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {

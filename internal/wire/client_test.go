@@ -144,6 +144,86 @@ func TestContentGoesOn(t *testing.T) {
 	}
 }
 
+// A server that falls silent ends a download, wherever that happens, and a slow
+// one does not. rule K17
+func TestContentStalls(t *testing.T) {
+	const digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+	const stall = 300 * time.Millisecond
+	silent := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	begun := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		_, _ = io.WriteString(w, "hel")
+		_ = http.NewResponseController(w).Flush()
+		silent(w, r)
+	}
+	slow := func(w http.ResponseWriter, _ *http.Request) {
+		for _, c := range "hello" {
+			_, _ = io.WriteString(w, string(c))
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(stall / 3)
+		}
+	}
+	tests := []struct {
+		name    string
+		handler http.HandlerFunc
+		offset  int64
+		config  wire.Config
+		got     string
+		want    problem.Code
+	}{
+		{"before the answer", silent, 0, wire.Config{Stall: stall}, "", wire.Timeout},
+		{"before the answer, by the transport", silent, 0, wire.Config{Timeout: stall}, "", wire.Timeout},
+		{"in the middle", begun, 0, wire.Config{Stall: stall}, "hel", wire.Timeout},
+		{"in what is skipped", begun, 4, wire.Config{Stall: stall}, "", wire.Timeout},
+		{"only slow", slow, 0, wire.Config{Stall: stall}, "hello", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			server := httptest.NewServer(tt.handler)
+			defer server.Close()
+			tt.config.URL = server.URL
+			c, err := wire.NewClient(tt.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 20*stall)
+			defer cancel()
+			var got []byte
+			body, err := c.Content(ctx, digest, "", tt.offset)
+			if err == nil {
+				defer body.Close()
+				got, err = io.ReadAll(body)
+			}
+			if problem.CodeOf(err) != tt.want || string(got) != tt.got || ctx.Err() != nil {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+
+	// Time that the reader takes for itself is nobody's silence.
+	server := httptest.NewServer(http.HandlerFunc(slow))
+	defer server.Close()
+	c, err := wire.NewClient(wire.Config{URL: server.URL, Stall: stall})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := c.Content(context.Background(), digest, "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	time.Sleep(2 * stall)
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(body, first); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * stall)
+	if got, err := io.ReadAll(body); string(first)+string(got) != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestDecodeIsStrict(t *testing.T) {
 	tests := []struct {
 		body string

@@ -149,6 +149,17 @@ func (v *Vendor) Release(releases ...*update.Update) {
 		change.Add = append(change.Add, trust.Release{Update: u.ID, Manifest: text, Released: u.Released.In(time.UTC)})
 		v.Updates = append(v.Updates, u)
 	}
+	v.change(change)
+}
+
+// Withdraw takes updates out of the list.
+func (v *Vendor) Withdraw(ids ...program.UpdateID) {
+	v.t.Helper()
+	v.change(trust.ProgramChange{Withdraw: ids})
+}
+
+func (v *Vendor) change(change trust.ProgramChange) {
+	v.t.Helper()
 	d, err := v.Repo.DraftProgram(v.Program.ID, nil, change, v.now, trust.Regular)
 	v.accept(d, err, "alice", "bob")
 	v.Repo, err = v.Repo.Publish(context.Background(), v.online, v.now, trust.Regular)
@@ -310,6 +321,8 @@ func (v *Vendor) Verifier(id program.ID) (license.Verifier, bool) {
 // Key issues a product key for a year.
 func (v *Vendor) Key(track program.TrackID, year program.Year, limit int) productkey.Key {
 	v.t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	found, _ := v.Program.Track(track)
 	y, ok := found.Year(year)
 	if !ok {

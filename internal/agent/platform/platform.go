@@ -1,10 +1,10 @@
 // Package platform is what an agent asks of the operating system under it: who
 // this installation is, whether it has restarted, whether the person may change
-// it, and what its processor is called.
+// it, what its processor is called, and who may write to a folder.
 //
 // It speaks of the running system when the root is the running system's own, and
 // of files below the root otherwise (a chroot, a container, a test). It decides
-// nothing and changes nothing.
+// nothing, and changes nothing but the rights of a folder (Protect).
 package platform
 
 import (

@@ -1,6 +1,8 @@
 package platform
 
 import (
+	"fmt"
+	"io/fs"
 	"strconv"
 
 	"golang.org/x/sys/windows"
@@ -57,6 +59,62 @@ func ownBoot() string {
 }
 
 func administrator() bool { return windows.GetCurrentProcessToken().IsElevated() }
+
+// Access lists of folders: SYSTEM and Administrators do everything, and nothing
+// is inherited from above; what lies below inherits this.
+const (
+	privateList  = "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
+	readableList = privateList + "(A;OICI;0x1200a9;;;BU)" // users read and run
+)
+
+// Protect gives a folder an access list that says what its mode says elsewhere:
+// nobody but SYSTEM and Administrators changes anything, and users read it if the
+// mode lets others. One that has a list of its own and such an owner keeps it. Who
+// is no administrator has a root of his own, and would lock himself out.
+func Protect(path string, mode fs.FileMode) error {
+	if !administrator() {
+		return nil
+	}
+	now, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION)
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	control, _, err := now.Control()
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	has, _, err := now.Owner()
+	if err == nil && control&windows.SE_DACL_PROTECTED != 0 &&
+		(has.IsWellKnown(windows.WinLocalSystemSid) || has.IsWellKnown(windows.WinBuiltinAdministratorsSid)) {
+		return nil
+	}
+	list := privateList
+	if mode.Perm()&0o005 != 0 {
+		list = readableList
+	}
+	wanted, err := windows.SecurityDescriptorFromString(list)
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	administrators, _, err := wanted.Owner()
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	access, _, err := wanted.DACL()
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	err = windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT,
+		windows.OWNER_SECURITY_INFORMATION|windows.DACL_SECURITY_INFORMATION|windows.PROTECTED_DACL_SECURITY_INFORMATION,
+		administrators, nil, access, nil)
+	if err != nil {
+		return fmt.Errorf("protect %s: %w", path, err)
+	}
+	return nil
+}
+
+// Exposed is never so: Protect takes the folder over.
+func Exposed(string) (bool, error) { return false, nil }
 
 // owner leaves it to the folder's access list.
 func owner(string) bool { return true }

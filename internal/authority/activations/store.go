@@ -14,19 +14,21 @@ import (
 	"github.com/openesu/openesu/license"
 )
 
-// askedAtOnce is how many seats one statement asks about at most, and aFew is a
-// shorter list for small batches. Lists are padded, so that there are few
-// statements to prepare and short ones to plan.
-const (
-	askedAtOnce = 64
-	aFew        = 8
-)
+// listSizes are how many seats one statement asks about: the smallest that will
+// do. Lists are padded, so that there are few statements to prepare, and short
+// ones where batches are small.
+func listSizes() []int { return []int{1, 4, 16, askedAtOnce} }
 
-func knownQuery(n int) string {
-	return `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint IN (` + placeholders(2, n) + `)`
-}
+const askedAtOnce = 64
 
-var knownAmong = map[int]string{1: knownQuery(1), aFew: knownQuery(aFew), askedAtOnce: knownQuery(askedAtOnce)}
+// knownAmong are the statements, by the size of their list.
+var knownAmong = func() map[int]string {
+	all := map[int]string{}
+	for _, n := range listSizes() {
+		all[n] = `SELECT fingerprint, license FROM activations WHERE key_id = $1 AND fingerprint IN (` + placeholders(2, n) + `)`
+	}
+	return all
+}()
 
 func placeholders(from, n int) string {
 	var b strings.Builder
@@ -57,13 +59,8 @@ func knownLicenses(tx *db.Tx, seats []seat) (map[seat]*license.Token, error) {
 }
 
 func knownUnder(tx *db.Tx, key keyring.KeyID, some []license.Fingerprint, known map[seat]*license.Token) error {
-	n := askedAtOnce
-	switch {
-	case len(some) == 1:
-		n = 1
-	case len(some) <= aFew:
-		n = aFew
-	}
+	sizes := listSizes()
+	n := sizes[slices.IndexFunc(sizes, func(n int) bool { return len(some) <= n })]
 	args := make([]any, 1, 1+n)
 	args[0] = string(key)
 	for i := range n {
