@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/openesu/openesu/civil"
 	"github.com/openesu/openesu/license"
 	"github.com/openesu/openesu/license/licensetest"
+	"github.com/openesu/openesu/locales"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/program"
 )
@@ -68,7 +70,24 @@ func verdict(v license.Verifier, token license.Token) problem.Code {
 	if !set.Empty() {
 		return "both"
 	}
-	return rejected[0].Problem.Code
+	p := rejected[0].Problem
+	read, hint := locales.New("en").Problem(p)
+	if want, told := sentences()[p.Code]; told && (!regexp.MustCompile("^"+want+"$").MatchString(read) || hint == "") {
+		return "sentence: " + problem.Code(read)
+	}
+	return p.Code
+}
+
+// sentences are what a person reads of each attack on a license.
+func sentences() map[problem.Code]string {
+	return map[problem.Code]string{
+		license.Signature:      `The signature does not match: this was changed after signing, or the key '\S+' did not sign it\.`,
+		license.OtherDevice:    `License \S+ belongs to another installation\.`,
+		license.OtherProgram:   `This license is for the program '\S+', and this is '\S+'\.`,
+		license.OtherAuthority: `This comes from the authority '\S+', and '\S+' is the one trusted here\.`,
+		license.WrongType:      `This is a token of the kind '\S*', not of the kind 'esu-license\+jwt'\.`,
+		license.KeyNotTrusted:  `It is signed by the key '\S+', which the vendor's signed key list does not name for this purpose and program\.`,
+	}
 }
 
 // forge makes a compact token of any header, claims and signature.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/openesu/openesu/internal/signing"
+	"github.com/openesu/openesu/locales"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/program"
 )
@@ -52,6 +54,31 @@ func wantCode(t testing.TB, err error, code problem.Code) {
 	t.Helper()
 	if problem.CodeOf(err) != code {
 		t.Errorf("got error %v, want %s", err, code)
+		return
+	}
+	p, ok := problem.As(err)
+	if !ok {
+		return
+	}
+	read, hint := locales.New("en").Problem(p)
+	if want, told := sentences()[code]; told && (!regexp.MustCompile("^"+want+"$").MatchString(read) || hint == "") {
+		t.Errorf("a person reads %q (hint %q), want %q", read, hint, want)
+	}
+}
+
+// sentences are what a person reads of each attack.
+func sentences() map[problem.Code]string {
+	return map[problem.Code]string{
+		AnchorMismatch: `This server is not the one that you were told to trust: its first root is sha256:[0-9a-f]{64}, and it should be sha256:[0-9a-f]{64}\. Nothing was taken from it\.`,
+		Expired:        `What the server offers is out of date: its [a-z0-9-]+ metadata expired on [-0-9T:Z]+\. Nothing new is learned from it; what is held stays usable\.`,
+		RolledBack:     `Version \d+ of the [a-z0-9-]+ metadata was offered, but version \d+ is known here already\. Nothing was changed\.`,
+		Mixed:          `The server puts metadata of different times together: version \d+ of [a-z0-9-]+ stands where version \d+ belongs\. Nothing was changed\.`,
+		NotSigned:      `The [a-z0-9-]+ metadata does not carry enough signatures of the keys that may sign it, so it is not accepted\.`,
+		WrongHash:      `\S+ is not the file that the vendor signed\. It was thrown away\.`,
+		WrongLength:    `\S+ does not have the \d+ bytes that the vendor signed\. It was thrown away\.`,
+		Endless:        `\S+ goes on past \d+ bytes, more than it can ever have\. It was thrown away\.`,
+		TooSlow:        `\S+ did not arrive in time\.`,
+		OutsidePaths:   `The signers of [a-z0-9-]+ signed for .+, which is not theirs to sign for\. Nothing was accepted\.`,
 	}
 }
 
