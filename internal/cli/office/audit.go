@@ -40,8 +40,9 @@ func (o *office) auditVerify() *cobra.Command {
 			if err := o.env.Show(report, rows); err != nil {
 				return err
 			}
-			o.env.Say("%d rows in %d chains.", report.Rows, report.Chains)
+			o.env.Say("Rows: %d. Chains: %d.", report.Rows, report.Chains)
 			if report.Intact {
+				o.env.Say("Nothing is wrong.")
 				return nil
 			}
 			if p := report.Err(); p != nil && o.env.Format != term.JSON { // the report is the document

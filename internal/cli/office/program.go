@@ -162,6 +162,7 @@ func (o *office) programImport() *cobra.Command {
 			if done.New && done.Draft == nil && len(in.Publishers) == 0 {
 				o.env.Say("Nobody may publish for %s yet, so devices do not know of it: import it again with --publisher KEY.", done.Program)
 			}
+			unannounced := done.New && done.Draft == nil && !done.DryRun
 			if done.Draft != nil {
 				if signed, err = s.signTargets(ctx, *done.Draft, keys); err != nil {
 					return err
@@ -173,7 +174,13 @@ func (o *office) programImport() *cobra.Command {
 					done.Draft = &signed.Draft
 				}
 			}
-			return o.showImport(done)
+			if err := o.showImport(done); err != nil {
+				return err
+			}
+			if unannounced {
+				o.env.Say("It can be sold. Devices are told of it once its publishers are named: esu program import %s --publisher KEY --publisher KEY", args[0])
+			}
+			return nil
 		}),
 	}
 	c.Flags().StringArrayVar(&publishers, "publisher", nil, "who may sign releases: ed25519:…, a line of ssh-ed25519, or a file with either (repeat)")
