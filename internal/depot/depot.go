@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 
+	"github.com/openesu/openesu/internal/durable"
 	"github.com/openesu/openesu/problem"
 	"github.com/openesu/openesu/update"
 )
@@ -102,10 +103,10 @@ func (f *Folder) keep(partial string, d update.Digest) error {
 	if err := f.root.MkdirAll(folder, 0o750); err != nil {
 		return fmt.Errorf("depot: %w", err)
 	}
-	if err := f.root.Rename(partial, place(d)); err != nil {
+	if err := durable.RenameIn(f.root, partial, place(d)); err != nil {
 		return fmt.Errorf("depot: %w", err)
 	}
-	return errors.Join(f.sync(folder), f.sync("."))
+	return nil
 }
 
 // Open opens a payload for reading from any place.

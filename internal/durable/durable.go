@@ -81,6 +81,19 @@ func writeTemp(root *os.Root, temp string, data []byte, perm fs.FileMode) error 
 	return errors.Join(err, f.Close())
 }
 
+// RenameIn gives a file of a root another name there. When it returns nil, the
+// file has the new name after a power cut, and so have folders that were made for
+// it right below the root.
+func RenameIn(root *os.Root, from, to string) error {
+	if err := root.Rename(from, to); err != nil {
+		return err
+	}
+	if err := flushRename(root, to); err != nil {
+		return err
+	}
+	return flushFolderIn(root, filepath.Dir(filepath.Dir(to)))
+}
+
 func ignoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

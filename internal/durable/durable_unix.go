@@ -13,7 +13,11 @@ import (
 // flushRename writes the folder's new entry to the disk; the file's own bytes
 // are there already.
 func flushRename(root *os.Root, name string) error {
-	folder, err := root.Open(filepath.Dir(name))
+	return flushFolderIn(root, filepath.Dir(name))
+}
+
+func flushFolderIn(root *os.Root, name string) error {
+	folder, err := root.Open(name)
 	if err != nil {
 		return err
 	}
